@@ -1,0 +1,55 @@
+# Everything runs in .venv, which `tools/make_env.sh` makes from requirements.lock. PYTHON=... chooses the interpreter.
+PY := .venv/bin/python
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+NBSTRIPOUT := --keep-output --keep-count --keep-id
+
+# Only this environment's Jupyter settings and kernel count; nothing is read from or written to the home directory.
+export JUPYTER_CONFIG_DIR := $(CURDIR)/.venv/etc/jupyter
+export JUPYTER_DATA_DIR := $(CURDIR)/.venv/share/jupyter
+export IPYTHONDIR := $(CURDIR)/.venv/etc/ipython
+export TF_CPP_MIN_LOG_LEVEL := 3
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help env lab test quick lesson export check lock clean
+
+help: ## show this list
+	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+env: ## make or update .venv (every target below does)
+	@tools/make_env.sh
+
+lab: env ## open JupyterLab on the first lesson
+	@echo "Opening JupyterLab; leave it with Ctrl-C."
+	@$(PY) -m jupyterlab --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+	    --LabApp.extension_manager=readonly notebooks/00_start_here.ipynb
+
+test: env ## run every test, notebooks included
+	@echo "Running the unit tests and every lesson ..."
+	@$(PY) -m pytest tests notebooks $(NBVAL) -n 2 --dist loadfile
+
+quick: env ## run the unit tests only
+	@echo "Running the unit tests ..."
+	@$(PY) -m pytest tests -n 2 --dist loadfile
+
+lesson: env ## execute one lesson and save its outputs: make lesson L=01
+	@$(PY) tools/run_lessons.py $(L)
+
+export: env ## write the taught modules of segcourse from the lessons
+	@$(PY) tools/export_lessons.py
+
+check: env ## style, modules against lessons, notebooks normalised; changes nothing
+	@echo "Checking style ..."
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@echo "Checking the modules against the lessons ..."
+	@$(PY) tools/export_lessons.py --check
+	@echo "Checking that the notebooks are normalised ..."
+	@$(PY) -m nbstripout --verify $(NBSTRIPOUT) notebooks/*.ipynb
+
+lock: ## solve pyproject.toml into requirements.lock (needs uv)
+	@tools/make_lock.sh
+
+clean: ## remove the environment and all caches
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis dist
+	find segcourse tests tools notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf

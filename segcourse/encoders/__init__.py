@@ -1,0 +1,1 @@
+"""Classification networks that the segmentation networks start from."""

@@ -1,0 +1,190 @@
+"""Generated from notebooks/00_start_here.ipynb. Edit the lesson, then run make export.
+
+Lesson 00 · Start here.
+"""
+
+import keras
+from keras import ops
+
+
+def confusion_matrix(labels, predictions, classes, void=255):
+    """Count every (true class, predicted class) pair of pixels.
+
+    Args:
+        labels: integer class ids of any shape; pixels equal to `void` are left out.
+        predictions: integer class ids 0..classes-1, same shape as `labels`.
+        classes: number of classes C.
+        void: the id of pixels that nobody labelled.
+
+    Returns:
+        int32 tensor [C, C] of pixel counts: rows are the truth, columns the prediction.
+    """
+    labels = ops.reshape(ops.cast(labels, "int32"), (-1,))
+    predictions = ops.reshape(ops.cast(predictions, "int32"), (-1,))
+    left_out = classes * classes
+    pair = ops.where(labels == void, left_out, labels * classes + predictions)
+    counts = ops.bincount(pair, minlength=left_out + 1)
+    return ops.reshape(ops.cast(counts[:left_out], "int32"), (classes, classes))
+
+
+def class_iou(confusion):
+    """Intersection over union of each class: float64 array [C] in 0..1, NaN for a class that is nowhere to be seen.
+
+    IoU_i = p_ii / (sum_j p_ij + sum_j p_ji - p_ii), p the confusion matrix [C, C] (Garcia-Garcia et al. 2017).
+    """
+    confusion = ops.convert_to_numpy(confusion).astype("float64")
+    hit = confusion.diagonal()
+    union = confusion.sum(0) + confusion.sum(1) - hit
+    iou = hit / union.clip(1)
+    iou[union == 0] = float("nan")
+    return iou
+
+
+def scores(confusion):
+    """The standard scores of a confusion matrix [C, C] (Garcia-Garcia et al. 2017).
+
+    A class without a single pixel is left out of every mean: it counts neither as 0 nor as 1.
+
+    Returns:
+        dict of floats in 0..1, `pixel_accuracy`, `mean_accuracy`, `miou` and `fwiou`
+        (frequency-weighted IoU), and `iou`, the array of `class_iou`.
+
+    Raises:
+        ValueError: if the matrix counts no pixel at all.
+    """
+    confusion = ops.convert_to_numpy(confusion).astype("float64")
+    truth, hit, iou = confusion.sum(1), confusion.diagonal(), class_iou(confusion)
+    if truth.sum() == 0:
+        raise ValueError(
+            "The confusion matrix is empty: every pixel was void. Check the masks with check_masks()."
+        )
+    seen, known = truth > 0, iou == iou  # NaN is the one value that differs from itself
+    return {
+        "pixel_accuracy": float(hit.sum() / truth.sum()),
+        "mean_accuracy": float((hit[seen] / truth[seen]).mean()),
+        "miou": float(iou[known].mean()),
+        "fwiou": float((truth[seen] * iou[seen]).sum() / truth.sum()),
+        "iou": iou,
+    }
+
+
+@keras.saving.register_keras_serializable(package="segcourse")
+class ConfusionMatrix(keras.metrics.Metric):
+    """A confusion matrix that adds up over batches; as a number it is the mean IoU.
+
+    Args:
+        classes: number of classes C.
+        void: id of the pixels to leave out.
+        name: the key under which Keras reports the mean IoU, `miou` by default.
+
+    `update_state(labels, predictions)` takes ids [B, H, W] and either logits [B, H, W, C] or ids [B, H, W].
+    Counts are int32: enough for 2 billion pixels.
+    """
+
+    def __init__(self, classes, void=255, name="miou", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.classes, self.void = classes, void
+        self.counts = self.add_variable((classes, classes), initializer="zeros", dtype="int32", name="counts")
+
+    def update_state(self, labels, predictions, sample_weight=None):
+        if len(predictions.shape) == len(labels.shape) + 1:
+            predictions = ops.argmax(predictions, axis=-1)
+        self.counts.assign_add(confusion_matrix(labels, predictions, self.classes, self.void))
+
+    def result(self):
+        counts = ops.cast(self.counts, "float32")
+        hit = ops.diagonal(counts)
+        union = ops.sum(counts, axis=0) + ops.sum(counts, axis=1) - hit
+        present = ops.cast(union > 0, "float32")
+        return ops.sum(hit / ops.maximum(union, 1.0)) / ops.maximum(ops.sum(present), 1.0)
+
+    def confusion(self):
+        """The counts so far, int32 array [C, C]."""
+        return ops.convert_to_numpy(self.counts)
+
+    def scores(self):
+        """All scores of the counts so far, as `scores()` gives them."""
+        return scores(self.counts)
+
+    def get_config(self):
+        return {**super().get_config(), "classes": self.classes, "void": self.void}
+
+
+def _disc(radius):
+    """Kernel [2r+1, 2r+1, 1, 1] that is 1 where the distance to the centre is at most `radius` pixels, else 0."""
+    reach = ops.arange(-int(radius), int(radius) + 1, dtype="float32")
+    inside = reach[:, None] ** 2 + reach[None, :] ** 2 <= radius**2
+    return ops.cast(inside, "float32")[:, :, None, None]
+
+
+def _grow(mask, radius):
+    """Every pixel within `radius` pixels (Euclidean) of a set pixel; mask and result are bool [N, H, W]."""
+    if radius < 1:
+        return mask
+    mask = ops.cast(mask, "float32")[..., None]
+    return ops.conv(mask, _disc(radius), padding="same")[..., 0] > 0.5
+
+
+def _edges(mask):
+    """The pixels of a mask, bool [N, H, W], that touch a pixel outside it above, below, left or right."""
+    padded = ops.pad(ops.cast(mask, "int32"), ((0, 0), (1, 1), (1, 1)), mode="symmetric") > 0
+    inner = padded[:, :-2, 1:-1] & padded[:, 2:, 1:-1] & padded[:, 1:-1, :-2] & padded[:, 1:-1, 2:]
+    return ops.logical_and(mask, ops.logical_not(inner))
+
+
+def boundary_f1(labels, predictions, classes, tolerance=0.0075, void=255):
+    """The BF score: how well the outlines agree, whatever the size of the areas (Csurka et al. 2013).
+
+    For each image and each class that the truth or the prediction shows: precision = share of predicted outline pixels
+    that have a true outline pixel of the class within `tolerance` of the image diagonal, recall = the
+    reverse, F1 = 2PR / (P + R). Averaged over the classes of each image, then over the images.
+
+    Args:
+        labels, predictions: integer ids [N, H, W]; what is predicted on `void` pixels is ignored.
+        tolerance: distance in units of the image diagonal; 0.0075 is the usual value.
+
+    Returns:
+        float in 0..1; NaN if no image has an outline.
+    """
+    labels, predictions = ops.convert_to_tensor(labels), ops.convert_to_tensor(predictions)
+    height, width = labels.shape[1:3]
+    radius = tolerance * (height**2 + width**2) ** 0.5
+    valid = labels != void
+    total, count = 0.0, 0.0
+    for c in range(classes):
+        truth, guess = _edges(labels == c), _edges(ops.logical_and(predictions == c, valid))
+        precision = _share(guess, _grow(truth, radius))
+        recall = _share(truth, _grow(guess, radius))
+        shown = ops.logical_or(ops.any(truth, axis=(1, 2)), ops.any(guess, axis=(1, 2)))
+        f1 = 2 * precision * recall / ops.maximum(precision + recall, 1e-12)
+        total, count = total + ops.where(shown, f1, 0.0), count + ops.cast(shown, "float32")
+    total, count = ops.convert_to_numpy(total), ops.convert_to_numpy(count)
+    return float((total[count > 0] / count[count > 0]).mean()) if (count > 0).any() else float("nan")
+
+
+def _share(part, whole):
+    """Share of the set pixels of `part` that are set in `whole` too, float32 [N]; 0 where `part` is empty."""
+    both = ops.sum(ops.cast(ops.logical_and(part, whole), "float32"), axis=(1, 2))
+    return both / ops.maximum(ops.sum(ops.cast(part, "float32"), axis=(1, 2)), 1.0)
+
+
+def trimap_iou(labels, predictions, classes, width=3, void=255):
+    """Mean IoU in a narrow band along the true boundaries (Krähenbühl & Koltun 2011, section 5).
+
+    Args:
+        labels, predictions: integer ids [N, H, W].
+        width: the band holds every pixel at most this many pixels (Euclidean) from a pixel next to another class.
+
+    Returns:
+        float in 0..1.
+
+    Raises:
+        ValueError: if the band is empty, because no label map has a boundary.
+    """
+    labels = ops.convert_to_tensor(labels)
+    border = ops.zeros(labels.shape, dtype="bool")
+    for c in range(classes):
+        border = ops.logical_or(border, _edges(labels == c))
+    band = _grow(border, width)
+    inside = ops.where(band, ops.cast(labels, "int32"), void)
+    return scores(confusion_matrix(inside, predictions, classes, void))["miou"]

@@ -1,0 +1,20 @@
+"""The networks, by name."""
+
+from segcourse.models.fcn import fcn8s, fcn16s, fcn32s
+
+MODELS = {
+    "fcn32s": fcn32s,
+    "fcn16s": fcn16s,
+    "fcn8s": fcn8s,
+}
+
+
+def build(name, **arguments):
+    """Build a network by its name in `MODELS`; the arguments go to its function.
+
+    Raises:
+        ValueError: if the name is unknown; the message lists the known ones.
+    """
+    if name not in MODELS:
+        raise ValueError(f"There is no network {name!r}. Known: {', '.join(MODELS)}.")
+    return MODELS[name](**arguments)

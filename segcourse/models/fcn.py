@@ -1,0 +1,134 @@
+"""Generated from notebooks/01_fcn.ipynb. Edit the lesson, then run make export.
+
+Lesson 01 · FCN: a classifier that labels every pixel.
+"""
+
+import math
+
+import keras
+from keras import layers
+
+from segcourse.encoders.vgg import imagenet_vgg16, vgg16_features
+from segcourse.layers.alignment import CoordMap, Crop, crop_offset
+from segcourse.layers.bilinear import Bilinear
+
+
+def _fully_convolutional(x, channels, fc6_size, padding, dropout):
+    """VGG's dense layers fc6 and fc7 as convolutions: the same weights, at every position."""
+    for name, size in (("fc6", fc6_size), ("fc7", 1)):
+        x = layers.Conv2D(
+            channels, size, padding=padding, activation="relu", kernel_initializer="he_normal", name=name
+        )(x)
+        x = layers.Dropout(dropout, name=f"drop_{name}")(x)
+    return x
+
+
+def transplant(source, target):
+    """Copy weights from one network to another, layer by layer, by name; a dense kernel becomes the convolution it is.
+
+    Args:
+        source, target: built keras.Models. Layers of `source` that `target` lacks are left behind (fc8), and
+            scoring layers that `source` lacks keep their fresh weights.
+
+    Raises:
+        ValueError: if any other layer of the target has no counterpart, or one of another size. Nothing is copied then.
+    """
+    sources = {layer.name: layer for layer in source.layers if layer.weights}
+    copies = []
+    for layer in (layer for layer in target.layers if layer.weights):
+        shapes = [tuple(w.shape) for w in layer.weights]
+        if layer.name in sources:
+            values = sources[layer.name].get_weights()
+            if [v.size for v in values] != [math.prod(s) for s in shapes]:
+                got = [v.shape for v in values]
+                raise ValueError(
+                    f"Layer {layer.name!r}: {source.name} has weights {got}, {target.name} needs {shapes}."
+                )
+            copies.append((layer, [v.reshape(s) for v, s in zip(values, shapes, strict=True)]))
+        elif not layer.name.startswith(("score", "upscore")):
+            raise ValueError(f"{source.name} has no layer {layer.name!r}, which {target.name} needs.")
+    for layer, values in copies:
+        layer.set_weights(values)
+
+
+def _pool_maps(pad):
+    """Coordinate maps of pool1..pool5 (by number) for an image padded by `pad` before conv1_1."""
+    maps, at = {}, CoordMap().conv(3, pad)
+    for n in range(1, 6):
+        at = at.conv(2, stride=2)  # the other 3x3 convolutions are padded by 1: they move nothing
+        maps[n] = at
+    return maps
+
+
+def _fcn(name, skips, input_shape, classes, width, padding="valid", fc6_size=7, dropout=0.5, weights=None):
+    """The three FCNs are one network with no, one or two skips; `skips` names the poolings to fuse, coarse to fine."""
+    if padding not in ("valid", "same"):
+        raise ValueError(f'padding="{padding}" is unknown: "valid" (the paper) or "same".')
+    if any(side is not None and side < 32 for side in input_shape[:2]):
+        raise ValueError(
+            f"{name} got {input_shape}: both sides must be at least 32, for its output has stride 32 before upsampling."
+        )
+    same = padding == "same"
+    image = keras.Input(input_shape, name="image")
+    pooled = vgg16_features(image, width, pad=1 if same else 100)
+    where = _pool_maps(pad=1 if same else 100)
+
+    x = _fully_convolutional(pooled[-1], round(4096 * width), fc6_size, padding, dropout)
+    x = layers.Conv2D(classes, 1, kernel_initializer="zeros", name="score_fr")(x)
+    at = where[5].conv(fc6_size, pad=(fc6_size - 1) / 2 if same else 0)
+    for n in skips:
+        x, at = _upscore(x, at, 2, padding, name=f"upscore_to_pool{n}")
+        score = layers.Conv2D(classes, 1, kernel_initializer="zeros", name=f"score_pool{n}")(pooled[n - 1])
+        score = Crop(crop_offset(where[n], at), name=f"score_pool{n}_crop")([score, x])
+        x = layers.Add(name=f"fuse_pool{n}")([score, Crop(name=f"fuse_pool{n}_crop")([x, score])])
+    x, at = _upscore(x, at, int(at.stride), padding, name=f"upscore{at.stride:.0f}")
+    logits = Crop(crop_offset(at, CoordMap()), name="logits", dtype="float32")([x, image])
+    model = keras.Model(image, logits, name=name)
+    if weights == "imagenet":
+        transplant(imagenet_vgg16(), model)
+    elif weights is not None:
+        raise ValueError(f'weights="{weights}" is unknown: None (from scratch) or "imagenet".')
+    return model
+
+
+def _upscore(x, at, stride, padding, name):
+    """Bilinear upsampling of the scores by a fixed transposed convolution, and the coordinate map after it."""
+    x = layers.Conv2DTranspose(
+        x.shape[-1],
+        2 * stride,
+        strides=stride,
+        padding=padding,
+        use_bias=False,
+        kernel_initializer=Bilinear(),
+        trainable=False,
+        name=name,
+    )(x)
+    return x, at.deconv(2 * stride, stride, crop=stride / 2 if padding == "same" else 0)
+
+
+def fcn32s(input_shape=(None, None, 3), classes=21, width=1.0, **options):
+    """FCN-32s: VGG16 made fully convolutional, upsampled 32-fold in one step (Long, Shelhamer & Darrell 2015).
+
+    Args:
+        input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
+        classes: number of classes C.
+        width: scales the channels of the VGG layers; 1.0 is the paper.
+        **options: `padding="valid"` is the paper (100 zeros around the image, fc6 without padding, crops), `"same"`
+            pads every layer by half its kernel: 5 times cheaper on small images, no crops. `fc6_size=7` is the
+            kernel of fc6 (the classifier's window / 32), `dropout=0.5` its rate, `weights="imagenet"` loads VGG16.
+
+    Returns:
+        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C].
+        134,346,581 trainable weights by default; the bilinear upsampling is fixed.
+    """
+    return _fcn("fcn32s", (), input_shape, classes, width, **options)
+
+
+def fcn16s(input_shape=(None, None, 3), classes=21, width=1.0, **options):
+    """FCN-16s: FCN-32s plus the scores of pool4; arguments as `fcn32s` (134,357,354 trainable weights by default)."""
+    return _fcn("fcn16s", (4,), input_shape, classes, width, **options)
+
+
+def fcn8s(input_shape=(None, None, 3), classes=21, width=1.0, **options):
+    """FCN-8s: FCN-16s plus the scores of pool3; arguments as `fcn32s` (134,362,751 trainable weights by default)."""
+    return _fcn("fcn8s", (4, 3), input_shape, classes, width, **options)

@@ -1,0 +1,36 @@
+"""Where data lies: the project's own (in a checkout, or inside the installed package) and the cache of data sets."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def data_folder():
+    """The folder with `results/` and `weights/`: `data/` of the repository, else the copy that the wheel installs."""
+    repository = PACKAGE.parent
+    return repository / "data" if (repository / "pyproject.toml").exists() else PACKAGE / "data"
+
+
+def data_file(name):
+    """Path of one of the project's data files, as in `data_file("results/fcn.json")`.
+
+    Raises:
+        FileNotFoundError: there is no such file; the message lists the files of that folder.
+    """
+    path = data_folder() / name
+    if not path.is_file():
+        known = sorted(p.name for p in path.parent.glob("*")) if path.parent.is_dir() else []
+        raise FileNotFoundError(f"No data file {name!r} in {data_folder()}. There are: {', '.join(known) or 'none'}.")
+    return path
+
+
+def cache_folder():
+    """The folder in which data sets are kept; it need not exist yet.
+
+    The environment variable `SEGCOURSE_DATA` names it; without that it is the platform's own cache folder.
+    """
+    chosen = os.environ.get("SEGCOURSE_DATA")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("segcourse"))

@@ -1,0 +1,171 @@
+"""Studies: the controlled experiments whose results the lessons show.
+
+A study is a module with a `STUDY` that says what it costs and which code it measures, and a `run`. One command, `segcourse study
+NAME`, runs it and writes `data/results/NAME.json` with its settings, versions, machine and a digest of the measured code.
+Finished parts are kept, so that an interrupted study goes on where it was.
+"""
+
+import ast
+import hashlib
+import importlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from segcourse.paths import data_file
+
+_MODULES = {"vgg16-toycam": "vgg16_toycam", "fcn": "fcn", "fcn8s-camvid": "fcn8s_camvid"}
+_PACKAGE = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study is.
+
+    Attributes:
+        title: one line for people.
+        cost: expected time and machine, in words.
+        settings: everything that can be chosen, in a form that JSON can hold.
+        code: the measured source files, relative to the package.
+        parts: keys of the independent parts, e.g. one a seed.
+        run: function (part, settings) -> result of this part, in a form that JSON can hold.
+        weights: file names below `data/weights` that the study writes.
+    """
+
+    title: str
+    cost: str
+    settings: dict
+    code: tuple[str, ...]
+    parts: tuple[str, ...]
+    run: Callable[[str, dict], dict]
+    weights: tuple[str, ...] = field(default=())
+
+
+def names():
+    """The names of all studies, in the order in which they build on each other."""
+    return tuple(_MODULES)
+
+
+def get(name):
+    """The `Study` of a name.
+
+    Raises:
+        ValueError: if there is none; the message lists the known names.
+    """
+    if name not in _MODULES:
+        raise ValueError(f"There is no study {name!r}. Known: {', '.join(_MODULES)}.")
+    return importlib.import_module(f"segcourse.studies.{_MODULES[name]}").STUDY
+
+
+def run(name, folder, report=print):
+    """Run a study, or what is left of it, and write its result.
+
+    Args:
+        name: one of `names()`.
+        folder: where `NAME.json` is written, usually `data/results`.
+        report: called with a line of text after each part.
+
+    Returns:
+        Path of the written file.
+    """
+    study, folder = get(name), Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f".{name}.unfinished.json"
+    state = json.loads(unfinished.read_text()) if unfinished.exists() else {}
+    digest = code_digest(study.code)
+    if state.get("code") != digest or state.get("settings") != _plain(study.settings):
+        state = {"code": digest, "settings": _plain(study.settings), "results": {}, "seconds": 0.0}
+    for part in study.parts:
+        if part in state["results"]:
+            report(f"{name}, {part}: already done")
+            continue
+        start = time.perf_counter()
+        state["results"][part] = _plain(study.run(part, study.settings))
+        state["seconds"] += time.perf_counter() - start
+        _write(unfinished, state)
+        report(f"{name}, {part}: {time.perf_counter() - start:.0f} s")
+    from segcourse.training import (
+        environment,
+    )  # imports Keras: only now, so that listing the studies is quick
+
+    head = {"study": name, "title": study.title, "command": f"segcourse study {name}"}
+    path = folder / f"{name}.json"
+    _write(path, {**head, **state, "environment": environment(), "weights": _weight_digests(study)})
+    unfinished.unlink()
+    return path
+
+
+def load(name):
+    """The stored result of a study: a dict with `settings`, `results` (by part), `environment`, `seconds`, `code`.
+
+    Raises:
+        FileNotFoundError: if it has not been run; the message names the command.
+    """
+    get(name)
+    path = data_file(f"results/{name}.json")
+    if not path.exists():
+        raise FileNotFoundError(f"The study {name!r} has no stored result. Run: segcourse study {name}")
+    return json.loads(path.read_text())
+
+
+def is_current(name):
+    """Whether the stored result was measured with today's code and settings."""
+    stored, study = load(name), get(name)
+    return stored["code"] == code_digest(study.code) and stored["settings"] == _plain(study.settings)
+
+
+def describe(stored):
+    """One paragraph on where a stored result comes from."""
+    machine, minutes = stored["environment"], stored["seconds"] / 60
+    packages = machine["packages"]
+    versions = ", ".join(f"{name} {packages[name]}" for name in ("keras", "tensorflow") if name in packages)
+    where = ", ".join(machine["gpus"]) or f"{machine['cores']} cores of {machine['cpu']}"
+    fresh = "" if is_current(stored["study"]) else " The code has changed since: run it again."
+    return f"{stored['title']}: {minutes:.0f} minutes on {where} ({versions}). Repeat with: {stored['command']}.{fresh}"
+
+
+def code_digest(files):
+    """sha256 over the named source files of the package, without docstrings, comments and blank lines."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file}\n{_bare((_PACKAGE / file).read_text())}".encode())
+    return digest.hexdigest()
+
+
+def _bare(source):
+    """The lines that can change a result."""
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    return "\n".join(line for line in lines if line.strip() and not line.strip().startswith("#"))
+
+
+def _weight_digests(study):
+    return {
+        name: hashlib.sha256(data_file(f"weights/{name}").read_bytes()).hexdigest() for name in study.weights
+    }
+
+
+def _plain(value):
+    """The value as JSON gives it back: arrays and tuples become lists, NaN becomes None."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if value != value else value
+
+
+def _write(path, content):
+    partial = path.with_name("partial." + path.name)
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(partial, path)

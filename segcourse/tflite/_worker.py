@@ -1,0 +1,51 @@
+"""Runs one TFLite file in a process of its own: on the GPU delegate, or to measure its memory.
+
+Started by path and free of other `segcourse` imports, so that nothing but LiteRT is in the process.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+
+def run_on_gpu(model, images, logits):
+    """`images` (.npy, [N, H, W, C]) through `model` on the GPU alone; the result goes to `logits` (.npy)."""
+    from ai_edge_litert.compiled_model import CompiledModel, HardwareAccelerator
+
+    # GPU | CPU would fall back silently, operator by operator, and still say "fully accelerated".
+    compiled = CompiledModel.from_file(model, hardware_accel=HardwareAccelerator.GPU)
+    name = next(iter(compiled.get_signature_list()))
+    details = next(iter(compiled.get_output_tensor_details(name).values()))
+    inputs, outputs = compiled.create_input_buffers(0), compiled.create_output_buffers(0)
+    results = []
+    for image in np.load(images):
+        inputs[0].write(image[np.newaxis])
+        compiled.run_by_index(0, inputs, outputs)
+        results.append(outputs[0].read(int(np.prod(details["shape"])), np.dtype(details["dtype"])))
+    np.save(logits, np.stack(results).reshape(-1, *details["shape"][1:]))
+
+
+def peak_memory(model, threads):
+    """Print the process' peak memory in bytes, before LiteRT has the file and after it has computed one image."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    before = _peak_bytes()
+    interpreter = Interpreter(model, num_threads=int(threads))
+    interpreter.allocate_tensors()
+    interpreter.invoke()
+    print(before, _peak_bytes())
+
+
+def _peak_bytes():
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux: getrusage would count the parent's memory, inherited through fork
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return 1024 * int(line.split()[1])
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: bytes
+
+
+if __name__ == "__main__":
+    {"gpu": run_on_gpu, "memory": peak_memory}[sys.argv[1]](*sys.argv[2:])

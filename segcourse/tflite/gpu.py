@@ -1,0 +1,165 @@
+"""LiteRT's real GPU delegate, the one that phones run, on a machine that need not have a GPU.
+
+The delegate speaks WebGPU to Vulkan; SwiftShader, which comes with the Chromium browser, is Vulkan on the CPU.
+"""
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from segcourse.tflite.inspection import inspect
+from segcourse.tflite.runtime import checked_images
+
+WORKER = Path(__file__).with_name("_worker.py")
+SWIFTSHADER = "vk_swiftshader_icd.json"
+BROWSERS = (
+    "/usr/lib/chromium",
+    "/usr/lib/chromium-browser",
+    "/opt/google/chrome",
+    "/snap/chromium/current/usr/lib/chromium-browser",
+)
+INSTALL = "sudo apt-get install chromium libvulkan1"
+
+
+class GpuDelegateError(RuntimeError):
+    """The network did not run on the GPU delegate."""
+
+
+class GpuDelegateUnavailable(GpuDelegateError):
+    """This machine cannot run the delegate; says nothing about the network. The message names what to install."""
+
+
+class GpuDelegateRefused(GpuDelegateError):
+    """The delegate does not take the network.
+
+    Attributes:
+        operators: list of (operator, reason) as the delegate names them; empty if the process died instead.
+    """
+
+    def __init__(self, message, operators=()):
+        super().__init__(message)
+        self.operators = list(operators)
+
+
+class GpuDelegateInvalid(GpuDelegateRefused):
+    """The delegate took the network, but the GPU rejected commands on the way: the result is not to be used.
+
+    Attributes:
+        logits: the values that came back nevertheless.
+    """
+
+    def __init__(self, message, logits):
+        super().__init__(message)
+        self.logits = logits
+
+
+def gpu_delegate_available():
+    """True if `run_on_gpu_delegate` can run on this machine."""
+    return _missing() is None
+
+
+def run_on_gpu_delegate(path, images, timeout=300):
+    """Run a TFLite file on LiteRT's GPU delegate, on the GPU alone: no operator may fall back to the CPU.
+
+    It runs in a process of its own, for some networks abort it. SwiftShader computes in float32 where phones compute in
+    float16: check that with `in_precision(model, "float16")`.
+
+    Args:
+        path: a `.tflite` file.
+        images: [N, H, W, C], uint8 or float in 0..255, of the file's size.
+        timeout: seconds for the whole run.
+
+    Returns:
+        float32 logits [N, H', W', classes].
+
+    Raises:
+        GpuDelegateUnavailable: the machine lacks SwiftShader or the Vulkan loader.
+        GpuDelegateRefused: the delegate refuses an operator, aborts (the message has the signal), or, as
+            `GpuDelegateInvalid`, computes with rejected commands.
+        GpuDelegateError: no answer within `timeout`, or a failure of another kind.
+        ValueError: the images do not fit the file.
+    """
+    missing = _missing()
+    if missing:
+        raise GpuDelegateUnavailable(missing)
+    images = checked_images(images, next(iter(inspect(path).inputs.values())).shape)
+    with tempfile.TemporaryDirectory() as folder:
+        sent, received = Path(folder, "images.npy"), Path(folder, "logits.npy")
+        np.save(sent, images.astype(np.float32))
+        # -P: this package's modules must not shadow the standard library's.
+        command = [sys.executable, "-P", str(WORKER), "gpu", str(path), str(sent), str(received)]
+        try:
+            done = subprocess.run(
+                command, env=_environment(folder), capture_output=True, text=True, errors="replace", timeout=timeout
+            )
+        except subprocess.TimeoutExpired:
+            raise GpuDelegateError(
+                f"{path}: the GPU delegate gave no answer in {timeout} s. Pass fewer images or a larger timeout."
+            ) from None
+        if done.returncode:
+            raise _failure(path, done)
+        logits = np.load(received)
+    rejected = re.findall(r"Validation error: (.+)", done.stderr)
+    if rejected:
+        raise GpuDelegateInvalid(
+            f"{path}: the GPU delegate took the network, but the GPU rejected {len(rejected)} commands ({rejected[0].strip()}): "
+            "its values are wrong. inspect(path) names the likely operator.",
+            logits,
+        )
+    return logits
+
+
+def _missing():
+    """What the delegate lacks on this machine, with the fix; None if nothing."""
+    if not sys.platform.startswith("linux"):
+        return f"The GPU delegate check runs on Linux, not on {sys.platform}: use a Linux machine, container or CI job."
+    package = find_spec("ai_edge_litert")
+    if package is None or not Path(package.origin).with_name("libLiteRtWebGpuAccelerator.so").exists():
+        return "This ai-edge-litert has no GPU delegate for Linux: pip install -U ai-edge-litert, on an x86-64 machine."
+    try:
+        ctypes.CDLL("libvulkan.so.1")
+    except OSError:
+        return f"The Vulkan loader libvulkan.so.1 is missing: {INSTALL} (Debian's package names)."
+    if _vulkan_driver() is None:
+        return f"SwiftShader's {SWIFTSHADER} is in none of {', '.join(BROWSERS)}: {INSTALL} (Debian's package names)."
+    return None
+
+
+def _vulkan_driver():
+    """The ICD file of the Vulkan driver: the user's choice, or the SwiftShader of an installed browser."""
+    chosen = os.environ.get("VK_DRIVER_FILES")
+    candidates = [chosen] if chosen else [f"{folder}/{SWIFTSHADER}" for folder in BROWSERS]
+    return next((file for file in candidates if Path(file).exists()), None)
+
+
+def _environment(folder):
+    return {"XDG_RUNTIME_DIR": folder, **os.environ, "VK_DRIVER_FILES": _vulkan_driver()}
+
+
+def _failure(path, done):
+    """The exception that says why the worker failed."""
+    operators = _refused_operators(done.stderr)
+    if operators:
+        listed = "; ".join(f"{operator}: {reason}" for operator, reason in operators)
+        return GpuDelegateRefused(f"{path}: the GPU delegate does not take {listed}. inspect(path) has the fixes.", operators)
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        return GpuDelegateRefused(f"{path}: the GPU delegate's process died of {name}. inspect(path) names likely operators.")
+    last = "\n".join(line for line in done.stderr.splitlines()[-15:] if not line.startswith("INFO"))
+    return GpuDelegateError(f"{path}: the GPU delegate failed.\n{last}")
+
+
+def _refused_operators(log):
+    """[(operator, reason)] from the block that the delegate writes to stderr."""
+    block = re.search(r"operations are not supported by GPU delegate:\n(.*?)\n\d+ operations will run", log, re.DOTALL)
+    if not block:
+        return []
+    return re.findall(r"^([A-Z][A-Z0-9_ ]*): (.+?)\s*$", block.group(1), re.MULTILINE)

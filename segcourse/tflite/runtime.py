@@ -1,0 +1,241 @@
+"""Running a `.tflite` file on the CPU: predict, compare with Keras, measure."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+WORKER = Path(__file__).with_name("_worker.py")
+
+
+class Runner:
+    """Predicts with a TFLite file on the CPU (LiteRT with XNNPACK).
+
+    Args:
+        path: a `.tflite` file with float32 input and output, batch 1.
+        threads: CPU threads; by default as many as the process may use, at most 4 (a phone's fast cores).
+
+    Attributes:
+        input_shape, output_shape: (1, H, W, C) of the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file's input is not one float32 image.
+    """
+
+    def __init__(self, path, threads=None):
+        from ai_edge_litert.interpreter import Interpreter
+
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"There is no file {path}. Write one with convert(model, path, input_size).")
+        self.threads = _usable_threads() if threads is None else threads
+        if self.threads < 1:
+            raise ValueError(f"threads is {threads}; needed is 1 or more.")
+        self._interpreter = Interpreter(str(path), num_threads=self.threads)
+        self._interpreter.allocate_tensors()
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        if len(inputs) != 1 or len(inputs[0]["shape"]) != 4 or inputs[0]["dtype"] != np.float32:
+            got = ", ".join(f"{np.dtype(i['dtype']).name}{i['shape'].tolist()}" for i in inputs)
+            raise ValueError(f"{path} takes {got}; needed is one image float32[1, H, W, C]. Write the file with convert().")
+        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+        self.input_shape = tuple(int(n) for n in inputs[0]["shape"])
+        self.output_shape = tuple(int(n) for n in outputs[0]["shape"])
+
+    def __call__(self, images):
+        """Float32 logits [N, H', W', classes] of images [N, H, W, C], uint8 or float in 0..255.
+
+        Raises:
+            ValueError: the images are not of the size that the file is for.
+        """
+        return np.concatenate([self._one(image) for image in checked_images(images, self.input_shape)])
+
+    def labels(self, images):
+        """uint8 labels [N, H', W']: the class of the largest logit."""
+        return self(images).argmax(axis=-1).astype(np.uint8)
+
+    def _one(self, image):
+        self._interpreter.set_tensor(self._input, image[np.newaxis].astype(np.float32))
+        self._interpreter.invoke()
+        return self._interpreter.get_tensor(self._output)
+
+
+def checked_images(images, shape):
+    """`images` as an array, if they are at least one image of the file's input `shape` (1, H, W, C); None fits any."""
+    images = np.asarray(images)
+    fits = images.ndim == 4 and len(images) > 0
+    if not fits or any(want not in (None, got) for want, got in zip(shape[1:], images.shape[1:], strict=True)):
+        needed = ", ".join("any" if n is None else str(n) for n in shape[1:])
+        raise ValueError(
+            f"images have shape {images.shape}; the file takes [N, {needed}] with N >= 1. Resize the images, "
+            "or convert the model again with their input_size; one image needs its batch axis: image[np.newaxis]."
+        )
+    return images
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well two sets of logits agree.
+
+    Attributes:
+        equal_labels: share of pixels with the same class, 0..1.
+        largest_difference: largest absolute difference of two logits.
+        logit_range: largest minus smallest expected logit.
+        pixels: how many labels were compared.
+    """
+
+    equal_labels: float
+    largest_difference: float
+    logit_range: float
+    pixels: int
+
+    @property
+    def relative_difference(self):
+        """The largest difference as a share of the range of the expected logits."""
+        return self.largest_difference / self.logit_range
+
+    def __str__(self):
+        return (
+            f"{self.equal_labels:.4%} of {self.pixels:,} labels equal; largest logit difference "
+            f"{self.largest_difference:.2g} = {self.relative_difference:.1e} of the range {self.logit_range:.3g}"
+        )
+
+
+def agreement(expected, logits):
+    """Compare logits [N, H, W, classes] with the `expected` ones (whose range is the measure).
+
+    Raises:
+        ValueError: the two have different shapes.
+    """
+    if expected.shape != logits.shape:
+        raise ValueError(f"Logits of shapes {expected.shape} and {logits.shape} cannot be compared: they must be equal.")
+    equal = expected.argmax(axis=-1) == logits.argmax(axis=-1)
+    difference = np.abs(expected - logits).max()
+    return Agreement(float(equal.mean()), float(difference), float(np.ptp(expected)), equal.size)
+
+
+def compare(model, path, images):
+    """Does the TFLite file compute what the Keras `model` computes?
+
+    Args:
+        model: the `keras.Model` that was converted.
+        path: its `.tflite` file.
+        images: [N, H, W, C], uint8 or float in 0..255, of the file's size; real images, not noise, for a figure that counts.
+
+    Returns:
+        An `Agreement` of the file's logits with Keras'.
+    """
+    logits = Runner(path)(images)
+    return agreement(model.predict(np.asarray(images, np.float32), batch_size=1, verbose=0), logits)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What `benchmark` measured, on this machine.
+
+    Attributes:
+        path, file_bytes: the file and its size.
+        threads: CPU threads of LiteRT.
+        seconds: latency of each run (one image, copies included).
+        keras_seconds: the same of `model.predict`, taken in turn with the above; None without a model.
+        process_bytes: peak memory of a fresh process that runs the file and nothing else.
+        file_memory_bytes: the part of it that came with the file (weights and activations).
+    """
+
+    path: Path
+    file_bytes: int
+    threads: int
+    seconds: np.ndarray
+    keras_seconds: np.ndarray | None
+    process_bytes: int
+    file_memory_bytes: int
+
+    @property
+    def median(self):
+        """Median latency in seconds."""
+        return float(np.median(self.seconds))
+
+    @property
+    def quartiles(self):
+        """Latency in seconds that a quarter and three quarters of the runs stay below."""
+        return tuple(float(q) for q in np.percentile(self.seconds, (25, 75)))
+
+    @property
+    def speedup(self):
+        """How many times faster than `model.predict` (median of the one / median of the other); None without a model."""
+        return None if self.keras_seconds is None else float(np.median(self.keras_seconds)) / self.median
+
+    def __str__(self):
+        low, high = self.quartiles
+        lines = [
+            f"{self.path.name}: {self.file_bytes / 1e3:,.0f} kB",
+            f"  latency  {1e3 * self.median:.2f} ms (middle half of {len(self.seconds)} runs: "
+            f"{1e3 * low:.2f} to {1e3 * high:.2f} ms), {self.threads} thread(s)",
+            f"  memory   {self.process_bytes / 1e6:.0f} MB at peak, {self.file_memory_bytes / 1e6:.0f} MB of it for this network",
+        ]
+        if self.keras_seconds is not None:
+            lines.append(
+                f"  Keras    {1e3 * np.median(self.keras_seconds):.2f} ms for model.predict: {self.speedup:.1f} times as long"
+            )
+        return "\n".join(lines)
+
+
+def benchmark(path, images=None, threads=None, runs=50, model=None):
+    """Measure latency and memory of a TFLite file on this machine's CPU.
+
+    Args:
+        path: a `.tflite` file.
+        images: [N, H, W, C] that the runs take in turn; noise by default (the time does not depend on the picture).
+        threads: as in `Runner`.
+        runs: measured runs, after a tenth as many (at least 3) for warming up.
+        model: a `keras.Model` to time in the same run, batch 1 through `model.predict`, on all of TensorFlow's threads.
+
+    Returns:
+        A `Benchmark`; `print` it.
+
+    Raises:
+        ValueError: `runs` is not positive, or the images do not fit the file.
+    """
+    if runs < 1:
+        raise ValueError(f"runs is {runs}; needed is 1 or more, e.g. runs=50.")
+    runner = Runner(path, threads)
+    if images is None:
+        images = np.random.default_rng(0).integers(0, 256, runner.input_shape, dtype=np.uint8)
+    images = checked_images(images, runner.input_shape).astype(np.float32)
+    calls = [runner] if model is None else [runner, lambda image: model.predict(image, verbose=0)]
+    warm_up = max(3, runs // 10)
+    # In turn, so that whatever else the machine does hits both alike.
+    rows = [[_seconds(call, images[[i % len(images)]]) for call in calls] for i in range(warm_up + runs)]
+    columns = np.array(rows[warm_up:]).T
+    before, peak = _peak_memory(path, runner.threads)
+    return Benchmark(
+        path=Path(path),
+        file_bytes=Path(path).stat().st_size,
+        threads=runner.threads,
+        seconds=columns[0],
+        keras_seconds=columns[1] if model is not None else None,
+        process_bytes=peak,
+        file_memory_bytes=peak - before,
+    )
+
+
+def _seconds(call, image):
+    start = time.perf_counter()
+    call(image)
+    return time.perf_counter() - start
+
+
+def _peak_memory(path, threads):
+    command = [sys.executable, "-P", str(WORKER), "memory", str(path), str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{path}: measuring its memory failed.\n{done.stderr.strip()[-500:]}")
+    return map(int, done.stdout.split())
+
+
+def _usable_threads():
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(4, usable or 1)
