@@ -1,7 +1,7 @@
 """Is this machine ready for the course? `diagnose` looks, `main` prints OK or FAIL with the fix.
 
-Nothing here imports TensorFlow or Keras: their import is tried in a process of its own, so a broken installation is
-reported instead of breaking the report.
+Nothing here imports TensorFlow or Keras: their import is tried in a process of its own, so a broken
+installation is reported instead of breaking the report.
 """
 
 import importlib.metadata
@@ -23,8 +23,10 @@ IMPORT_TEST = """
 import json, os
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras, tensorflow as tf
-gpus = [tf.config.experimental.get_device_details(g).get("device_name", g.name) for g in tf.config.list_physical_devices("GPU")]
-print(json.dumps({"tensorflow": tf.__version__, "keras": keras.__version__, "backend": keras.config.backend(), "gpus": gpus}))
+details = tf.config.experimental.get_device_details
+gpus = [details(gpu).get("device_name", gpu.name) for gpu in tf.config.list_physical_devices("GPU")]
+versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "backend": keras.config.backend()}
+print(json.dumps({**versions, "gpus": gpus}))
 """
 
 
@@ -39,8 +41,16 @@ class Check:
 
 
 def diagnose():
-    """Look at everything the course needs; returns a list of `Check`, in the order to read and to repair them."""
-    return [check_python(), check_packages(), *check_tensorflow(), check_threads(), check_disk(), check_jupyterlab(), *check_data()]
+    """Look at everything the course needs; returns a list of `Check`, in the order to repair them."""
+    return [
+        check_python(),
+        check_packages(),
+        *check_tensorflow(),
+        check_threads(),
+        check_disk(),
+        check_jupyterlab(),
+        *check_data(),
+    ]
 
 
 def check_python(version=None):
@@ -54,12 +64,13 @@ def check_python(version=None):
 
 
 def check_packages(requirements=None):
-    """Whether every requirement (default: those of the installed segcourse) is met by an installed version."""
+    """Whether every requirement (default: those of the installed segcourse) is met by what is installed."""
     if requirements is None:
         try:
             requirements = importlib.metadata.requires("segcourse")
         except importlib.metadata.PackageNotFoundError:
-            return Check("Packages", False, "segcourse itself is not installed", "make lab, or: pip install .")
+            detail = "segcourse itself is not installed"
+            return Check("Packages", False, detail, "make lab, or: pip install .")
     problems, count = [], 0
     for requirement in _applicable(requirements):
         count += 1
@@ -101,7 +112,8 @@ def check_tensorflow(command=None):
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=IMPORT_TIMEOUT)
     except subprocess.TimeoutExpired:
-        return [Check("TensorFlow", False, f"importing it took over {IMPORT_TIMEOUT} s", "Close other programs; try again.")]
+        detail = f"importing it took over {IMPORT_TIMEOUT} s"
+        return [Check("TensorFlow", False, detail, "Close other programs and try again.")]
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"the import ended with status {done.returncode}"]
         fix = f"rm -rf .venv && {_install_command()}" if _in_repository() else _install_command()
@@ -124,14 +136,16 @@ def check_disk(needed_gb=NEEDED_GB):
     folder = _existing(paths.cache_folder())
     free_gb = shutil.disk_usage(folder).free / 1e9
     fix = "Free some space, or set SEGCOURSE_DATA to a folder on another disk."
-    return Check("Disk", free_gb >= needed_gb, f"{free_gb:.1f} GB free for data (at least {needed_gb} GB needed)", fix)
+    detail = f"{free_gb:.1f} GB free for data (at least {needed_gb} GB needed)"
+    return Check("Disk", free_gb >= needed_gb, detail, fix)
 
 
 def check_jupyterlab():
     """Whether JupyterLab is there; only a checkout of the repository, which has the lessons, needs it."""
     found = _version("jupyterlab")
     if found is None and not _in_repository():
-        return Check("JupyterLab", True, "not installed; only the lessons need it: pip install 'segcourse[lab]'")
+        detail = "not installed; only the lessons need it: pip install 'segcourse[lab]'"
+        return Check("JupyterLab", True, detail)
     return Check("JupyterLab", found is not None, found or "missing", "make lab")
 
 

@@ -13,7 +13,7 @@ class MaskedCrossEntropy(keras.losses.Loss):
 
     Args:
         void: id of the pixels to leave out.
-        class_weights: optional C positive floats, one a class, that scale the loss of that class's pixels.
+        class_weights: optional C floats of at least 0, one a class, that scale the loss of that class's pixels.
         name: name in Keras' logs.
 
     Call it with ids [B, H, W] (integers, 0..C-1 or `void`), logits [B, H, W, C] (any float dtype; no softmax) and
@@ -27,6 +27,7 @@ class MaskedCrossEntropy(keras.losses.Loss):
         self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
 
     def __call__(self, y_true, y_pred, sample_weight=None):
+        """The loss of one batch, a float32 scalar."""
         labels, logits = ops.cast(y_true, "int32"), ops.cast(y_pred, "float32")
         if self.class_weights is not None and len(self.class_weights) != logits.shape[-1]:
             raise ValueError(
@@ -44,4 +45,5 @@ class MaskedCrossEntropy(keras.losses.Loss):
         return ops.sum(loss * weights) / pixels
 
     def get_config(self):
+        """The arguments of the constructor."""
         return {"void": self.void, "class_weights": self.class_weights, "name": self.name}

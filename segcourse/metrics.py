@@ -11,19 +11,27 @@ def confusion_matrix(labels, predictions, classes, void=255):
     """Count every (true class, predicted class) pair of pixels.
 
     Args:
-        labels: integer class ids of any shape; pixels equal to `void` are left out.
-        predictions: integer class ids 0..classes-1, same shape as `labels`.
+        labels: integer ids of any shape, 0..classes-1 or `void`; void pixels are left out.
+        predictions: integer ids 0..classes-1, same shape as `labels`; what they say on void pixels is ignored.
         classes: number of classes C.
         void: the id of pixels that nobody labelled.
 
     Returns:
         int32 tensor [C, C] of pixel counts: rows are the truth, columns the prediction.
+
+    Raises:
+        ValueError: if an id is no class. (In a compiled graph, which cannot raise, such pixels are left out.)
     """
     labels = ops.reshape(ops.cast(labels, "int32"), (-1,))
     predictions = ops.reshape(ops.cast(predictions, "int32"), (-1,))
     left_out = classes * classes
-    pair = ops.where(labels == void, left_out, labels * classes + predictions)
-    counts = ops.bincount(pair, minlength=left_out + 1)
+    known = (labels >= 0) & (labels < classes) & (predictions >= 0) & (predictions < classes)
+    pair = ops.where(known, labels * classes + predictions, left_out + 1)
+    counts = ops.bincount(ops.where(labels == void, left_out, pair), minlength=left_out + 1)
+    if counts.shape[0] not in (None, left_out + 1):
+        raise ValueError(
+            f"Some ids are no class: needed are 0..{classes - 1}, or {void} (void) in the labels. Try check_masks()."
+        )
     return ops.reshape(ops.cast(counts[:left_out], "int32"), (classes, classes))
 
 
@@ -56,7 +64,7 @@ def scores(confusion):
     truth, hit, iou = confusion.sum(1), confusion.diagonal(), class_iou(confusion)
     if truth.sum() == 0:
         raise ValueError(
-            "The confusion matrix is empty: every pixel was void. Check the masks with check_masks()."
+            "The confusion matrix counts no pixel: was everything void? Check the masks with check_masks()."
         )
     seen, known = truth > 0, iou == iou  # NaN is the one value that differs from itself
     return {
@@ -78,20 +86,30 @@ class ConfusionMatrix(keras.metrics.Metric):
         name: the key under which Keras reports the mean IoU, `miou` by default.
 
     `update_state(labels, predictions)` takes ids [B, H, W] and either logits [B, H, W, C] or ids [B, H, W].
-    Counts are int32: enough for 2 billion pixels.
     """
 
     def __init__(self, classes, void=255, name="miou", dtype=None):
         super().__init__(name=name, dtype=dtype)
         self.classes, self.void = classes, void
-        self.counts = self.add_variable((classes, classes), initializer="zeros", dtype="int32", name="counts")
+        self.counts = self.add_variable((classes, classes), initializer="zeros", dtype="int", name="counts")
 
     def update_state(self, labels, predictions, sample_weight=None):
+        """Add the pixels of one batch; `sample_weight` is ignored, for a pixel is right or wrong."""
         if len(predictions.shape) == len(labels.shape) + 1:
+            if predictions.shape[-1] != self.classes:
+                raise ValueError(
+                    f"Got logits for {predictions.shape[-1]} classes, but this metric counts {self.classes} classes."
+                )
             predictions = ops.argmax(predictions, axis=-1)
-        self.counts.assign_add(confusion_matrix(labels, predictions, self.classes, self.void))
+        # A compiled step cannot count into bins (XLA and JAX must know all sizes before they see the data), but it
+        # can multiply one-hot matrices: that counts the same pairs. The one-hot code of an id that is no class is 0.
+        labels = ops.reshape(ops.cast(labels, "int32"), (-1,))
+        truth = ops.one_hot(ops.where(labels == self.void, -1, labels), self.classes)
+        guess = ops.one_hot(ops.reshape(predictions, (-1,)), self.classes)
+        self.counts.assign_add(ops.cast(ops.matmul(ops.transpose(truth), guess), self.counts.dtype))
 
     def result(self):
+        """The mean IoU so far; 0 before the first pixel."""
         counts = ops.cast(self.counts, "float32")
         hit = ops.diagonal(counts)
         union = ops.sum(counts, axis=0) + ops.sum(counts, axis=1) - hit
@@ -99,7 +117,7 @@ class ConfusionMatrix(keras.metrics.Metric):
         return ops.sum(hit / ops.maximum(union, 1.0)) / ops.maximum(ops.sum(present), 1.0)
 
     def confusion(self):
-        """The counts so far, int32 array [C, C]."""
+        """The counts so far, integer array [C, C]."""
         return ops.convert_to_numpy(self.counts)
 
     def scores(self):
@@ -107,7 +125,15 @@ class ConfusionMatrix(keras.metrics.Metric):
         return scores(self.counts)
 
     def get_config(self):
+        """The arguments of the constructor."""
         return {**super().get_config(), "classes": self.classes, "void": self.void}
+
+
+def _edges(mask):
+    """The pixels of a mask, bool [N, H, W], that touch a pixel outside it above, below, left or right."""
+    padded = ops.pad(ops.cast(mask, "int32"), ((0, 0), (1, 1), (1, 1)), mode="symmetric") > 0
+    inner = padded[:, :-2, 1:-1] & padded[:, 2:, 1:-1] & padded[:, 1:-1, :-2] & padded[:, 1:-1, 2:]
+    return ops.logical_and(mask, ops.logical_not(inner))
 
 
 def _disc(radius):
@@ -125,23 +151,15 @@ def _grow(mask, radius):
     return ops.conv(mask, _disc(radius), padding="same")[..., 0] > 0.5
 
 
-def _edges(mask):
-    """The pixels of a mask, bool [N, H, W], that touch a pixel outside it above, below, left or right."""
-    padded = ops.pad(ops.cast(mask, "int32"), ((0, 0), (1, 1), (1, 1)), mode="symmetric") > 0
-    inner = padded[:, :-2, 1:-1] & padded[:, 2:, 1:-1] & padded[:, 1:-1, :-2] & padded[:, 1:-1, 2:]
-    return ops.logical_and(mask, ops.logical_not(inner))
-
-
 def boundary_f1(labels, predictions, classes, tolerance=0.0075, void=255):
     """The BF score: how well the outlines agree, whatever the size of the areas (Csurka et al. 2013).
 
-    For each image and each class that the truth or the prediction shows: precision = share of predicted outline pixels
-    that have a true outline pixel of the class within `tolerance` of the image diagonal, recall = the
-    reverse, F1 = 2PR / (P + R). Averaged over the classes of each image, then over the images.
+    F1 of outline precision and recall for each image and class whose outline the truth or the prediction shows, averaged over
+    the classes of each image, then over the images that show any.
 
     Args:
         labels, predictions: integer ids [N, H, W]; what is predicted on `void` pixels is ignored.
-        tolerance: distance in units of the image diagonal; 0.0075 is the usual value.
+        tolerance: how far outlines may be apart, in units of the image diagonal; 0.0075 is the usual value.
 
     Returns:
         float in 0..1; NaN if no image has an outline.
@@ -149,17 +167,22 @@ def boundary_f1(labels, predictions, classes, tolerance=0.0075, void=255):
     labels, predictions = ops.convert_to_tensor(labels), ops.convert_to_tensor(predictions)
     height, width = labels.shape[1:3]
     radius = tolerance * (height**2 + width**2) ** 0.5
-    valid = labels != void
-    total, count = 0.0, 0.0
-    for c in range(classes):
-        truth, guess = _edges(labels == c), _edges(ops.logical_and(predictions == c, valid))
-        precision = _share(guess, _grow(truth, radius))
-        recall = _share(truth, _grow(guess, radius))
-        shown = ops.logical_or(ops.any(truth, axis=(1, 2)), ops.any(guess, axis=(1, 2)))
-        f1 = 2 * precision * recall / ops.maximum(precision + recall, 1e-12)
-        total, count = total + ops.where(shown, f1, 0.0), count + ops.cast(shown, "float32")
-    total, count = ops.convert_to_numpy(total), ops.convert_to_numpy(count)
+    found = [
+        _class_f1(labels == c, ops.logical_and(predictions == c, labels != void), radius)
+        for c in range(classes)
+    ]
+    total = ops.convert_to_numpy(sum(f1 for f1, _ in found))
+    count = ops.convert_to_numpy(sum(shown for _, shown in found))
     return float((total[count > 0] / count[count > 0]).mean()) if (count > 0).any() else float("nan")
+
+
+def _class_f1(truth, guess, radius):
+    """F1 of the outlines of two masks, bool [N, H, W], and whether either has an outline: float32 [N] both."""
+    truth, guess = _edges(truth), _edges(guess)
+    precision = _share(guess, _grow(truth, radius))
+    recall = _share(truth, _grow(guess, radius))
+    shown = ops.cast(ops.any(ops.logical_or(truth, guess), axis=(1, 2)), "float32")
+    return 2 * precision * recall / ops.maximum(precision + recall, 1e-12), shown
 
 
 def _share(part, whole):
@@ -173,7 +196,7 @@ def trimap_iou(labels, predictions, classes, width=3, void=255):
 
     Args:
         labels, predictions: integer ids [N, H, W].
-        width: the band holds every pixel at most this many pixels (Euclidean) from a pixel next to another class.
+        width: the band holds every pixel at most this many pixels (Euclidean) from a pixel next to another class or to void.
 
     Returns:
         float in 0..1.
@@ -186,5 +209,9 @@ def trimap_iou(labels, predictions, classes, width=3, void=255):
     for c in range(classes):
         border = ops.logical_or(border, _edges(labels == c))
     band = _grow(border, width)
+    if not ops.convert_to_numpy(ops.any(band)):
+        raise ValueError(
+            "The band is empty: no boundary in any label map. Give maps that show at least two classes."
+        )
     inside = ops.where(band, ops.cast(labels, "int32"), void)
     return scores(confusion_matrix(inside, predictions, classes, void))["miou"]

@@ -1,4 +1,4 @@
-"""Where data lies: the project's own (in a checkout, or inside the installed package) and the cache of data sets."""
+"""Where data lies: the project's own (in a checkout or in the installed package) and cached data sets."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def data_folder():
-    """The folder with `results/` and `weights/`: `data/` of the repository, else the copy that the wheel installs."""
+    """The folder with `results/` and `weights/`: `data/` of the repository, else the wheel's copy of it."""
     repository = PACKAGE.parent
     return repository / "data" if (repository / "pyproject.toml").exists() else PACKAGE / "data"
 
@@ -23,7 +23,8 @@ def data_file(name):
     path = data_folder() / name
     if not path.is_file():
         known = sorted(p.name for p in path.parent.glob("*")) if path.parent.is_dir() else []
-        raise FileNotFoundError(f"No data file {name!r} in {data_folder()}. There are: {', '.join(known) or 'none'}.")
+        there = ", ".join(known) or "none"
+        raise FileNotFoundError(f"No data file {name!r} in {data_folder()}. There are: {there}.")
     return path
 
 

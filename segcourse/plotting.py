@@ -1,7 +1,7 @@
-"""Figures of the lessons: each function draws, shows one PNG with a text for those who cannot see it, and returns nothing.
+"""Figures of the lessons: each function draws and shows one PNG with a text for those who cannot see it.
 
-Class maps have the data set's colours and a legend; everything else has the Okabe-Ito colours, and never a colour alone:
-lines differ in dashes and markers, bars in hatching, errors in brightness.
+Class maps have the data set's colours and a legend; everything else has the Okabe-Ito colours, and never a
+colour alone: lines differ in dashes and markers, bars in hatching, errors in brightness.
 """
 
 from __future__ import annotations
@@ -46,12 +46,14 @@ _STYLE = {
     "legend.frameon": False,
     "lines.linewidth": 2.0,
     "figure.facecolor": "white",
+    "figure.constrained_layout.w_pad": 0.09,
+    "figure.constrained_layout.h_pad": 0.07,
 }
 
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """The course's look for figures of your own: `with plotting.style(): ...`; nothing changes outside the block."""
+    """The course's look for figures of your own, inside `with plotting.style():` and nowhere else."""
     with matplotlib.rc_context(_STYLE):
         yield
 
@@ -78,25 +80,33 @@ def show(fig: Figure, alt: str, dpi: int = 100) -> None:
 
 
 def png(fig: Figure, dpi: int = 100) -> bytes:
-    """The figure as PNG bytes with a palette of 256 colours: about a third of the size of a full-colour file."""
+    """The figure as PNG bytes with a palette of 256 colours, far fewer bytes than in full colour."""
     buffer = io.BytesIO()
     with style():
         fig.savefig(buffer, format="png", dpi=dpi, facecolor="white")
     buffer.seek(0)
     small = io.BytesIO()
-    Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
+        small, "PNG", optimize=True
+    )
     return small.getvalue()
 
 
 def gallery(
-    images, labels=None, predictions=None, spec: LabelSpec | str | None = None, *, rows: int = 4, alt: str | None = None
+    images,
+    labels=None,
+    predictions=None,
+    spec: LabelSpec | str | None = None,
+    *,
+    rows: int = 4,
+    alt: str | None = None,
 ) -> None:
     """Rows of image | truth | prediction | errors, with the legend of the classes that occur.
 
     Args:
         images: uint8 [N,H,W,3], or one image [H,W,3].
         labels: class ids [N,H,W] or None; 255 is void, drawn black and never counted as an error.
-        predictions: class ids [N,H,W], or a dict of them by model name (then without the error maps), or None.
+        predictions: class ids [N,H,W], or None, or a dict of them by model name (then without error maps).
         spec: a `LabelSpec` or its name; needed as soon as there are labels or predictions.
         rows: at most so many images are shown, the first ones.
         alt: instead of the automatic text.
@@ -110,20 +120,19 @@ def gallery(
     errors = labels is not None and len(named) == 1
     columns = ["image", *maps, *(["errors"] if errors else [])]
     with style():
-        fig, axes = _grid(len(images), len(columns), images.shape[1] / images.shape[2])
+        handles = _patches(spec, maps.values()) if maps else []
+        if errors:
+            handles.append(Patch(color=np.array(WRONG) / 255, label="wrong pixel"))
+        fig, axes = _grid(len(images), len(columns), images.shape[1] / images.shape[2], handles, 0.2 * errors)
         for row, image in zip(axes, images, strict=True):
-            row[0].imshow(image)
+            row[0].imshow(image, interpolation="nearest")
         for name, column in zip(maps, axes.T[1:], strict=False):
             for axis, ids in zip(column, maps[name], strict=True):
                 axis.imshow(spec.colorize(ids), interpolation="nearest")
-        handles = _patches(spec, list(maps.values())) if maps else []
         if errors:
-            truth, predicted = maps.values()
-            _draw_errors(axes[:, -1], images, truth, predicted)
-            handles.append(Patch(color=np.array(WRONG) / 255, label="wrong pixel"))
+            _draw_errors(axes[:, -1], images, *maps.values())
         for axis, name in zip(axes[0], columns, strict=True):
             axis.set_title(name)
-        _legend_below(fig, handles)
     show(fig, alt or _gallery_text(columns, maps, named, spec, len(images)))
 
 
@@ -133,7 +142,7 @@ def _draw_errors(axes, images, truth, predicted):
     pictures = np.where(wrong[..., None], WRONG, pale).astype(np.uint8)
     for axis, picture, where, ids in zip(axes, pictures, wrong, truth, strict=True):
         axis.imshow(picture, interpolation="nearest")
-        axis.set_xlabel(f"{_share(where, ids):.1%} wrong".replace("%", " %"))
+        axis.set_xlabel(f"{_percent(_share(where, ids), 1)} wrong")
 
 
 def _wrong(truth, predicted):
@@ -144,12 +153,16 @@ def _share(wrong, truth) -> float:
     return float(wrong.sum() / max((truth != VOID).sum(), 1))
 
 
+def _percent(fraction: float, digits: int = 0) -> str:
+    return f"{100 * fraction:.{digits}f} %"
+
+
 def _gallery_text(columns, maps, named, spec, count):
     text = [f"{count} {'row' if count == 1 else 'rows'} of {', '.join(columns)}."]
     for name in named:
         if "truth" in maps:
             share = _share(_wrong(maps["truth"], maps[name]), maps["truth"])
-            text.append(f"{name}: {share:.1%} of the labelled pixels are wrong.")
+            text.append(f"{name}: {_percent(share, 1)} of the labelled pixels are wrong.")
     for name, ids in islice(maps.items(), 1):
         text.append(f"{name}: {_shares(ids, spec)}.")
     return " ".join(text)
@@ -159,7 +172,7 @@ def _shares(ids, spec) -> str:
     """Class shares of the pixels in words, largest first."""
     values, counts = np.unique(ids, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    return ", ".join(f"{_class_name(spec, values[i])} {counts[i] / ids.size:.0%}" for i in order)
+    return ", ".join(f"{_class_name(spec, values[i])} {_percent(counts[i] / ids.size)}" for i in order)
 
 
 def overlay(images, labels, spec: LabelSpec | str, alpha: float = 0.55, *, alt: str | None = None) -> None:
@@ -174,22 +187,26 @@ def overlay(images, labels, spec: LabelSpec | str, alpha: float = 0.55, *, alt: 
     labels = _maps(labels, images, "labels")
     columns = min(len(images), 3)
     with style():
-        fig, axes = _grid(math.ceil(len(images) / columns), columns, images.shape[1] / images.shape[2])
+        handles = _patches(spec, [labels[labels != VOID]])
+        fig, axes = _grid(
+            math.ceil(len(images) / columns), columns, images.shape[1] / images.shape[2], handles
+        )
         for axis, image, ids in zip(axes.flat, images, labels, strict=False):
-            axis.imshow(blend(image, ids, spec, alpha))
+            axis.imshow(blend(image, ids, spec, alpha), interpolation="nearest")
         for axis in axes.flat[len(images) :]:
             axis.set_axis_off()
-        _legend_below(fig, _patches(spec, [labels]))
     show(fig, alt or f"{len(images)} image(s) under the colours of their classes: {_shares(labels, spec)}.")
 
 
 def blend(image, labels, spec: LabelSpec | str, alpha: float = 0.55) -> np.ndarray:
-    """Mix an image [...,H,W,3] with the colours of its class ids [...,H,W]: uint8 of the image's shape; void stays as it is."""
+    """Mix an image [...,H,W,3] with the colours of its class ids [...,H,W]: uint8; void stays as it is."""
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must be between 0 and 1, got {alpha}.")
     image, labels = np.asarray(image), np.asarray(labels)
     if image.shape != (*labels.shape, 3):
-        raise ValueError(f"image {image.shape} and labels {labels.shape} do not fit; needed are [H,W,3] and [H,W].")
+        raise ValueError(
+            f"image {image.shape} and labels {labels.shape} do not fit; needed are [H,W,3] and [H,W]."
+        )
     mixed = (1 - alpha) * image + alpha * _spec(spec).colorize(labels)
     return np.where((labels == VOID)[..., None], image, mixed.round()).astype(np.uint8)
 
@@ -197,11 +214,12 @@ def blend(image, labels, spec: LabelSpec | str, alpha: float = 0.55) -> np.ndarr
 def legend(spec: LabelSpec | str, *, alt: str | None = None) -> None:
     """All classes of a data set with their colours, names and ids."""
     spec = _spec(spec)
-    handles = [_patch(spec, i, f"{i}  {name}") for i, name in enumerate(spec.classes)] + [_patch(spec, VOID, "255  void")]
-    rows = math.ceil(len(handles) / 6)
+    handles = [_patch(spec, i, f"{i}  {name}") for i, name in enumerate(spec.classes)] + [
+        _patch(spec, VOID, "255  void")
+    ]
     with style():
-        fig = Figure(figsize=(WIDTH, 0.35 + 0.3 * rows), layout="constrained")
-        fig.legend(handles=handles, loc="center", ncols=6, title=f"classes of {spec.name}")
+        fig = Figure(figsize=(WIDTH, 0.6 + 0.27 * math.ceil(len(handles) / 5)), layout="constrained")
+        fig.legend(handles=handles, loc="center", ncols=5, title=f"classes of {spec.name}")
     names = ", ".join(f"{i} {name}" for i, name in enumerate(spec.classes))
     show(fig, alt or f"The colours of the classes of {spec.name}: {names}, 255 void (black).")
 
@@ -210,8 +228,8 @@ def curves(histories, keys: Sequence[str] | None = None, *, alt: str | None = No
     """Training curves: one panel for each quantity, training dashed, validation solid.
 
     Args:
-        histories: what `segcourse.training.fit` returns; or a dict of them by run name; or a dict of lists of them, one
-            for each seed: then the mean is drawn, and a band from the smallest to the largest.
+        histories: what `segcourse.training.fit` returns; or a dict of them by run name; or a dict of lists of
+            them, one for each seed: then the mean is drawn, and a band from the smallest to the largest.
         keys: the quantities without `val_`, such as ("loss", "miou"); all that were measured by default.
         alt: instead of the automatic text.
     """
@@ -222,7 +240,7 @@ def curves(histories, keys: Sequence[str] | None = None, *, alt: str | None = No
         fig = Figure(figsize=(WIDTH, 3.5), layout="constrained")
         axes = fig.subplots(1, len(keys), squeeze=False)[0]
         texts = [_draw_curves(axis, runs, key) for axis, key in zip(axes, keys, strict=True)]
-        _legend_below(fig, _curve_handles(runs, keys), columns=4)
+        _legend_below(fig, _curve_handles(runs, keys), columns=5)
     show(fig, alt or " ".join(texts))
 
 
@@ -231,9 +249,13 @@ def _runs(histories) -> dict[str, list[Mapping]]:
         raise ValueError("curves needs a history (dict of lists), or a dict of histories by run name.")
     if "epoch" in histories or "loss" in histories:
         return {"": [histories]}
-    runs = {name: [run] if isinstance(run, Mapping) else list(run) for name, run in histories.items()}
+    runs = {name: [run] if isinstance(run, Mapping) else run for name, run in histories.items()}
     for name, seeds in runs.items():
-        if not seeds or not all(isinstance(seed, Mapping) for seed in seeds):
+        if (
+            not isinstance(seeds, Sequence)
+            or not seeds
+            or not all(isinstance(seed, Mapping) for seed in seeds)
+        ):
             raise ValueError(f"run {name!r} is neither a history (dict of lists) nor a list of histories.")
     return runs
 
@@ -272,7 +294,14 @@ def _draw_curves(axis, runs, key) -> str:
             epochs, values = _table(seeds, full, name)
             mean = values.mean(0)
             points = {"marker": marker, "markersize": 5, "markevery": max(1, len(mean) // 12)}
-            axis.plot(epochs, mean, dashes, color=drawn, markerfacecolor="white" if dashes == "--" else drawn, **points)
+            axis.plot(
+                epochs,
+                mean,
+                dashes,
+                color=drawn,
+                markerfacecolor="white" if dashes == "--" else drawn,
+                **points,
+            )
             if len(values) > 1:
                 axis.fill_between(epochs, values.min(0), values.max(0), color=drawn, alpha=0.18, linewidth=0)
             words.append(f"{name} {full}".strip() + f" from {mean[0]:.3f} to {mean[-1]:.3f}")
@@ -288,7 +317,9 @@ def _draw_curves(axis, runs, key) -> str:
 def _table(seeds, key, name):
     lengths = {len(seed[key]) for seed in seeds}
     if len(lengths) > 1:
-        raise ValueError(f"the seeds of run {name!r} differ in length ({sorted(lengths)} epochs); draw them as single runs.")
+        raise ValueError(
+            f"the seeds of run {name!r} differ in length ({sorted(lengths)} epochs); draw them as runs."
+        )
     epochs = seeds[0].get("epoch", range(1, lengths.pop() + 1))
     return list(epochs), np.array([seed[key] for seed in seeds], float)
 
@@ -301,8 +332,8 @@ def class_bars(ious: Mapping[str, Sequence[float]], spec: LabelSpec | str, *, al
     """IoU of every class for one model or several, in the order of the classes.
 
     Args:
-        ious: by model name, IoU in 0..1 [C], or [seeds, C]: then the mean, and a line from the smallest to the largest.
-            NaN is a class that does not occur: it is marked "absent".
+        ious: by model name, IoU in 0..1 [C], or [seeds, C]: then the mean, and a line from the smallest to
+            the largest. NaN is a class that does not occur: it is marked "absent".
         spec: a `LabelSpec` or its name.
     """
     spec = _spec(spec)
@@ -328,9 +359,13 @@ def class_bars(ious: Mapping[str, Sequence[float]], spec: LabelSpec | str, *, al
 def _iou_table(name, values, spec):
     table = np.atleast_2d(np.asarray(values, float))
     if table.ndim != 2 or table.shape[1] != len(spec):
-        raise ValueError(f"{name!r}: IoU of shape {np.shape(values)}; {spec.name} needs {len(spec)} values, one a class.")
+        raise ValueError(
+            f"{name!r}: IoU of shape {np.shape(values)}; {spec.name} needs {len(spec)} values, one a class."
+        )
     if np.nanmin(table, initial=0) < 0 or np.nanmax(table, initial=0) > 1:
-        raise ValueError(f"{name!r}: IoU is a fraction from 0 to 1, got up to {np.nanmax(table):g}; divide percent by 100.")
+        raise ValueError(
+            f"{name!r}: IoU is a fraction from 0 to 1, got up to {np.nanmax(table):g}; divide percent by 100."
+        )
     return table
 
 
@@ -343,7 +378,9 @@ def _draw_bars(axis, places, table, thickness, name, color, hatch):
     mean = _columns(table, np.mean)
     label = f"{name} (mean IoU {np.nanmean(mean):.3f})"
     known = ~np.isnan(mean)
-    axis.barh(places[known], mean[known], thickness * 0.92, color=color, hatch=hatch, edgecolor="white", label=label)
+    axis.barh(
+        places[known], mean[known], thickness * 0.92, color=color, hatch=hatch, edgecolor="white", label=label
+    )
     size = float(np.clip(72 * 0.17 * 0.75, 7, 10))
     ends = mean
     if len(table) > 1:
@@ -351,14 +388,19 @@ def _draw_bars(axis, places, table, thickness, name, color, hatch):
         axis.hlines(places[known], low[known], ends[known], color="black", linewidth=1.5)
     for place, value, end in zip(places, mean, ends, strict=True):
         text, x = ("absent", 0.0) if math.isnan(value) else (f"{value:.2f}", end)
-        axis.annotate(text, (x, place), (4, 0), textcoords="offset points", va="center", fontsize=size, color="#333333")
+        axis.annotate(
+            text, (x, place), (4, 0), textcoords="offset points", va="center", fontsize=size, color="#333333"
+        )
 
 
 def _bars_text(tables, spec):
     sentences = []
     for name, table in tables.items():
         mean = _columns(table, np.mean)
-        values = ", ".join(f"{c} {'absent' if math.isnan(v) else format(v, '.2f')}" for c, v in zip(spec.classes, mean, strict=True))
+        values = ", ".join(
+            f"{c} {'absent' if math.isnan(v) else format(v, '.2f')}"
+            for c, v in zip(spec.classes, mean, strict=True)
+        )
         sentences.append(f"{name}: mean IoU {np.nanmean(mean):.3f} ({values}).")
     return "IoU of each class. " + " ".join(sentences)
 
@@ -383,7 +425,15 @@ def confusion(matrix, spec: LabelSpec | str, *, alt: str | None = None) -> None:
         size = 9.5 if len(spec) <= 12 else 6.5
         for (row, column), value in np.ndenumerate(percent):
             text = "–" if math.isnan(value) else f"{value:.0f}"
-            axis.text(column, row, text, ha="center", va="center", fontsize=size, color="white" if value > 55 else "#222222")
+            axis.text(
+                column,
+                row,
+                text,
+                ha="center",
+                va="center",
+                fontsize=size,
+                color="white" if value > 55 else "#222222",
+            )
         axis.set_xticks(range(len(spec)), spec.classes, rotation=45, ha="right", rotation_mode="anchor")
         axis.set_yticks(range(len(spec)), spec.classes)
         axis.set(xlabel="predicted class", ylabel="true class")
@@ -394,10 +444,18 @@ def confusion(matrix, spec: LabelSpec | str, *, alt: str | None = None) -> None:
 
 
 def _confusion_text(percent, spec):
-    right = [f"{name} {value:.0f}" for name, value in zip(spec.classes, percent.diagonal(), strict=True) if value == value]
+    right = [
+        f"{name} {value:.0f}"
+        for name, value in zip(spec.classes, percent.diagonal(), strict=True)
+        if value == value
+    ]
     off = np.nan_to_num(percent) * (1 - np.eye(len(spec)))
     worst = [np.unravel_index(i, off.shape) for i in np.argsort(-off, axis=None)[:3]]
-    mixed = [f"{spec.classes[r]} taken for {spec.classes[c]} {off[r, c]:.0f} %" for r, c in worst if off[r, c] >= 0.5]
+    mixed = [
+        f"{spec.classes[r]} taken for {spec.classes[c]} {off[r, c]:.0f} %"
+        for r, c in worst
+        if off[r, c] >= 0.5
+    ]
     text = f"Confusion matrix in percent of each true class. Right: {', '.join(right)}."
     return text + (f" Most frequent mistakes: {', '.join(mixed)}." if mixed else "")
 
@@ -420,7 +478,9 @@ def _maps(maps, images, what) -> np.ndarray:
     maps = maps[None] if maps.ndim == 2 else maps
     if maps.shape != images.shape[:3]:
         hint = " These look like logits: take the argmax over the last axis." if maps.ndim == 4 else ""
-        raise ValueError(f"{what} {maps.shape} do not fit the images {images.shape}; needed is {images.shape[:3]}.{hint}")
+        raise ValueError(
+            f"{what} {maps.shape} do not fit the images {images.shape}; needed is {images.shape[:3]}.{hint}"
+        )
     if not np.issubdtype(maps.dtype, np.integer):
         raise ValueError(f"{what} must be integer class ids, got {maps.dtype}.")
     return maps
@@ -449,7 +509,9 @@ def _class_name(spec, index) -> str:
 
 
 def _patch(spec, index, text) -> Patch:
-    return Patch(facecolor=spec.colorize(np.array([index]))[0] / 255, edgecolor="#444444", linewidth=0.6, label=text)
+    return Patch(
+        facecolor=spec.colorize(np.array([index]))[0] / 255, edgecolor="#444444", linewidth=0.6, label=text
+    )
 
 
 def _patches(spec, maps) -> list[Patch]:
@@ -457,17 +519,24 @@ def _patches(spec, maps) -> list[Patch]:
     return [_patch(spec, int(i), _class_name(spec, int(i))) for i in present]
 
 
-def _grid(rows: int, columns: int, aspect: float):
-    cell = min(WIDTH / columns, 4.2)
-    fig = Figure(figsize=(cell * columns, rows * (cell * aspect + 0.12) + 0.9), layout="constrained")
-    fig.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.0, hspace=0.02)
+def _grid(rows: int, columns: int, aspect: float, handles: list[Patch], gap: float = 0.0):
+    """Axes for pictures of height / width = aspect, and a legend below; gap is inches under each row."""
+    cell = min((WIDTH - 0.2) / columns, 4.6)
+    width = max(cell * columns + 0.2, 4.8)
+    legend_columns = max(1, int(width / 1.5))
+    legend_height = 0.25 * math.ceil(len(handles) / legend_columns) + 0.2 * bool(handles)
+    fig = Figure(figsize=(width, rows * (cell * aspect + gap) + 0.35 + legend_height), layout="constrained")
+    fig.get_layout_engine().set(w_pad=0.04, h_pad=0.045, wspace=0.0, hspace=0.0)
     axes = fig.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
+    _legend_below(fig, handles, legend_columns)
     return fig, axes
 
 
-def _legend_below(fig, handles, columns: int = 6) -> None:
+def _legend_below(fig, handles, columns: int) -> None:
     if handles:
-        fig.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), handlelength=1.6)
+        fig.legend(
+            handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), handlelength=1.6
+        )

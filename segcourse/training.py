@@ -1,8 +1,8 @@
 """Train, evaluate and predict: a thin layer over Keras' own `compile` and `fit`.
 
-Keras does the work. Added here is what it leaves out: the fast compile setting for the device, a precision that is not
-a global switch, resuming a killed run with the result of an uninterrupted one, and a stop with an explanation when the
-loss is no longer a number.
+Keras does the work. Added here is what it leaves out: the fast compile setting for the device, a precision
+that is not a global switch, resuming a killed run with the result of an uninterrupted one, and a stop with an
+explanation when the loss is no longer a number.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from typing import Any
 import keras
 import numpy as np
 from tqdm.auto import tqdm
+
+import segcourse
 
 BEST_NAME = "best.weights.h5"
 STATE_NAME = "state.npz"
@@ -39,7 +41,8 @@ def set_seed(seed: int) -> None:
 def poly(base_lr: float, steps: int, power: float = 0.9) -> keras.optimizers.schedules.PolynomialDecay:
     """The "poly" learning rate of the segmentation papers: `base_lr * (1 - step / steps) ** power`.
 
-    It is Keras' `PolynomialDecay` with an end at 0; Keras' own defaults (end 0.0001, power 1) are another schedule.
+    It is Keras' `PolynomialDecay` with an end at 0; Keras' own defaults (end 0.0001, power 1) are another
+    schedule.
 
     Source: Chen et al., DeepLab (v2), arXiv:1606.00915, section 4.1.
     """
@@ -58,7 +61,8 @@ def precision(policy: str) -> Iterator[None]:
     Weights stay float32, so `float32_model.set_weights(model.get_weights())` gives the model to export.
 
     Args:
-        policy: "float32", "mixed_bfloat16" (fast on CPUs with bfloat16 units and on recent GPUs) or "mixed_float16".
+        policy: "float32", "mixed_float16" or "mixed_bfloat16" (fast on recent GPUs and on CPUs with bfloat16
+            units).
     """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
@@ -71,7 +75,8 @@ def precision(policy: str) -> Iterator[None]:
 def compile(model: keras.Model, optimizer, loss, metrics: Sequence = ()) -> None:
     """`model.compile` with the fast `jit_compile` for this device.
 
-    With TensorFlow on a CPU, Keras' default turns XLA on, which makes convolutional networks slower there.
+    With TensorFlow on a CPU this leaves XLA off, whatever the Keras version's default: it makes convolutional
+    networks slower there. `optimizer`, `loss` and `metrics` are as for Keras.
     """
     model.compile(optimizer=optimizer, loss=loss, metrics=list(metrics), jit_compile=_jit_compile())
 
@@ -97,35 +102,38 @@ def fit(
 ) -> dict[str, list]:
     """Train a compiled model and return its history.
 
-    A run that was killed continues, when it is called again with the same arguments, after its last whole epoch, and
-    ends with the weights of a run that was never interrupted, provided that `data` is arrays or a callable: a plain
-    `Dataset` cannot say in which order it would have gone on. What the callbacks remember is not stored.
+    A run that was killed continues, when it is called again with the same arguments, after its last whole
+    epoch, and ends with the weights of a run that was never interrupted, provided that `data` is arrays or a
+    callable: a plain `Dataset` cannot say in which order it would have gone on. What the callbacks remember
+    is not stored.
 
     Args:
         model: a compiled `keras.Model`.
-        data: batches of (images, labels) as a `tf.data.Dataset`; or a callable `epoch -> Dataset` whose order is a
-            function of the epoch (0, 1, ...), see `segcourse.datasets.epochs`; or the arrays (images [N,H,W,3],
-            labels [N,H,W]), which are shuffled anew each epoch.
+        data: batches of (images, labels) as a `tf.data.Dataset`; or a callable `epoch -> Dataset` whose order
+            is a function of the epoch (0, 1, ...), see `segcourse.datasets.epochs`; or the arrays (images
+            [N,H,W,3], labels [N,H,W]), which are shuffled anew each epoch.
         epochs: the total number of epochs, those of an earlier interrupted run included.
         steps_per_epoch: batches per epoch; needed only for a dataset without an end.
         validation: a `Dataset` or a pair of arrays, measured after every epoch.
-        monitor: the history key that decides which epoch is best: smaller is better for a name with "loss" in it,
-            larger for everything else.
-        folder: where `best.weights.h5` and the state to resume from are kept. With a folder the model ends with its
-            best weights, without one with its last.
+        monitor: the history key that decides which epoch is best: smaller is better for a name with "loss" in
+            it, larger for everything else.
+        folder: where `best.weights.h5` and the state to resume from are kept. With a folder the model ends
+            with its best weights, without one with its last.
         resume: False forgets what the folder holds and starts anew.
         callbacks: further Keras callbacks.
         batch_size: for arrays only.
         seed: of the shuffling of arrays.
 
     Returns:
-        A dict of equally long lists: `epoch` (from 1), `loss`, the metrics, the same with `val_`, `lr` (at the end of
-        the epoch) and `seconds`.
+        A dict of equally long lists: `epoch` (from 1), `loss`, the metrics, the same with `val_`, `lr` (at
+        the end of the epoch) and `seconds`.
 
     Raises:
         TrainingDiverged: the loss is NaN or infinite.
-        ValueError: the model is not compiled, `monitor` cannot be measured, or the folder is of another model.
+        ValueError: the model is not compiled or built, `monitor` cannot be measured, or the folder holds the
+            state of another model.
     """
+    data = tuple(data) if isinstance(data, list) else data
     _check(model, data, epochs, validation, monitor, folder)
     folder = None if folder is None else Path(folder)
     keeper = _Keeper(model, monitor, folder)
@@ -143,13 +151,15 @@ def fit(
 
 def _check(model, data, epochs, validation, monitor, folder):
     if not model.compiled:
-        raise ValueError("The model is not compiled. Call segcourse.training.compile(model, optimizer, loss) first.")
+        raise ValueError("The model is not compiled. Call training.compile(model, optimizer, loss) first.")
     if not model.built:
         raise ValueError("The model has no weights yet. Call it once on a batch of images first.")
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs}.")
     if getattr(model.optimizer, "use_ema", False):
-        raise ValueError("use_ema=True is not supported: Keras would overwrite the weights after every epoch.")
+        raise ValueError(
+            "use_ema=True is not supported: Keras would overwrite the weights after every epoch."
+        )
     if folder is not None and monitor.startswith("val_") and validation is None:
         raise ValueError(
             f"monitor={monitor!r} is measured on validation data and there is none. "
@@ -157,7 +167,8 @@ def _check(model, data, epochs, validation, monitor, folder):
         )
     if isinstance(data, tuple) and (len(data) != 2 or len(data[0]) != len(data[1]) or len(data[0]) == 0):
         raise ValueError(
-            f"Array data must be (images, labels) of one length above 0, got lengths {[len(part) for part in data]}."
+            "Array data must be (images, labels) of one length above 0, got the lengths "
+            f"{[len(part) for part in data]}."
         )
 
 
@@ -176,8 +187,8 @@ def _run(model, data, start, epochs, steps, validation, hooks, batch_size, seed)
     else:
         if start:
             warnings.warn(
-                "Resuming with a Dataset: its order starts anew, so the result differs a little from an uninterrupted "
-                "run. Pass arrays or segcourse.datasets.epochs(...) for the same result.",
+                "Resuming with a Dataset: its order starts anew, so the result differs a little from that of "
+                "an uninterrupted run. Pass arrays or segcourse.datasets.epochs(...) for the same result.",
                 stacklevel=3,
             )
         runner.params["steps"] = steps or _length({"x": data}, batch_size)
@@ -228,16 +239,17 @@ class _StopAtNaN(keras.callbacks.Callback):
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
             raise TrainingDiverged(
-                f"The loss became {loss} in epoch {self._epoch + 1}, step {batch + 1}. Usual causes, most frequent "
-                "first: the learning rate is too high (try a tenth); the loss is a sum over pixels instead of a mean; "
-                "a label is out of range (segcourse.datasets.labels.check_masks tells); a batch has no labelled pixel; "
-                "the logarithm or a division of 0 in a loss of your own (add a small number); float16 without loss "
-                "scaling. The weights in memory are useless now: build the model again."
+                f"The loss became {loss} in epoch {self._epoch + 1}, step {batch + 1}. Usual causes, most "
+                "frequent first: the learning rate is too high (try a tenth); the loss is a sum over pixels "
+                "instead of a mean; a label is out of range (segcourse.datasets.labels.check_masks tells); a "
+                "batch has no labelled pixel; the logarithm or a division of 0 in a loss of your own (add a "
+                "small number); float16 without loss scaling. The weights in memory are useless now: build "
+                "the model again."
             )
 
 
 class _Keeper(keras.callbacks.Callback):
-    """Keeps the history and, with a folder, the best weights and everything a later process needs to go on."""
+    """Keeps the history and, with a folder, the best weights and all that a later process needs to go on."""
 
     def __init__(self, model: keras.Model, monitor: str, folder: Path | None):
         super().__init__()
@@ -275,7 +287,7 @@ class _Keeper(keras.callbacks.Callback):
         for key, value in row.items():
             self.history.setdefault(key, []).append(value)
         if self._folder is not None:
-            # The best weights go first: a kill between the two repeats the epoch and writes the same weights again.
+            # The best weights go first: a kill between the two repeats the epoch and writes them once more.
             self._keep_best(row)
             self._save(self._folder / STATE_NAME)
 
@@ -410,7 +422,9 @@ def evaluate(model: keras.Model, images, labels, classes: int, batch_size: int =
 
     labels = np.asarray(labels)
     if labels.shape != np.shape(images)[:3]:
-        raise ValueError(f"labels {labels.shape} do not fit images {np.shape(images)}; needed are [N,H,W] and [N,H,W,3].")
+        raise ValueError(
+            f"labels {labels.shape} do not fit images {np.shape(images)}; needed: [N,H,W], [N,H,W,3]."
+        )
     confusion = np.zeros((classes, classes), np.int64)
     first = 0
     for predicted in _predictions(model, images, batch_size):
@@ -425,21 +439,24 @@ def _predictions(model: keras.Model, images, batch_size: int) -> Iterator[np.nda
     if images.ndim != 4 or len(images) == 0:
         raise ValueError(f"images must be [N,H,W,3] with N at least 1, got the shape {images.shape}. "
                          "For one image pass image[None].")  # fmt: skip
-    if not model.compiled:
-        model.jit_compile = _jit_compile() is not False and model.jit_compile
+    if not model.compiled and _jit_compile() is False:
+        model.jit_compile = False
     for first in range(0, len(images), batch_size):
         batch = images[first : first + batch_size]
         logits = model.predict_on_batch(batch)
         if np.shape(logits)[:3] != batch.shape[:3]:
-            raise ValueError(f"The model gives {np.shape(logits)} for images {batch.shape}; needed are logits [N,H,W,C].")
+            raise ValueError(
+                f"The model gives {np.shape(logits)} for images {batch.shape}; needed are logits [N,H,W,C]."
+            )
         yield np.argmax(logits, axis=-1).astype(np.uint8)
 
 
 def environment() -> dict[str, Any]:
     """Versions and machine for the record of a study; nothing personal: no user, host or folder names."""
-    packages = ("segcourse", "keras", "tensorflow", "jax", "torch", "numpy")
+    packages = ("keras", "tensorflow", "jax", "torch", "numpy")
     return {
         "python": platform.python_version(),
+        "segcourse": segcourse.__version__,
         "packages": {name: version for name in packages if (version := _version(name))},
         "backend": keras.backend.backend(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -458,7 +475,11 @@ def _version(package: str) -> str | None:
 
 def _cpu_name() -> str:
     if (info := Path("/proc/cpuinfo")).exists():
-        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.partition(":")[2].strip()
+            for line in info.read_text().splitlines()
+            if line.startswith("model name")
+        ]
         return names[0] if names else platform.machine()
     if platform.system() == "Darwin":
         return _output_of("sysctl", "-n", "machdep.cpu.brand_string") or platform.machine()
@@ -467,7 +488,9 @@ def _cpu_name() -> str:
 
 def _gpu_names() -> list[str]:
     devices = keras.distribution.list_devices("gpu")
-    names = _output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines() if devices else []
+    names = (
+        _output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines() if devices else []
+    )
     return names or devices
 
 

@@ -1,7 +1,8 @@
 """Write the taught modules of `segcourse` from the lessons, or check that they agree.
 
-A lesson cell whose first line is `#| export models.fcn` goes to `segcourse/models/fcn.py`. Imports are collected
-from the whole notebook, so a module states exactly what it uses; a name that nothing provides is an error.
+A lesson cell whose first line is `#| export models.fcn` goes to `segcourse/models/fcn.py`. Imports are
+collected from the whole notebook, so a module states exactly what it uses; a name that nothing provides is
+an error.
 
     python tools/export_lessons.py            write the modules
     python tools/export_lessons.py --check    exit 1 and show a diff when a module and its lesson differ
@@ -39,7 +40,7 @@ class ExportError(ValueError):
 
 @dataclass
 class Cell:
-    """One exported cell: where it stands, what it says without its imports, and the names it defines and needs."""
+    """One exported cell: its place, its text without imports, and the names it defines and needs."""
 
     where: str
     body: str
@@ -49,7 +50,7 @@ class Cell:
 
 @dataclass
 class Lesson:
-    """What one notebook contributes: exported cells by module, and the imports of all its code cells by name."""
+    """What one notebook gives: exported cells by module, imports by name, and who defines other names."""
 
     path: str
     title: str
@@ -101,7 +102,7 @@ def _parse(source, where, exported):
 
 def _module_name(name, where):
     if not MODULE_NAME.fullmatch(name) or name.split(".")[0] == PACKAGE:
-        raise ExportError(f"{where}: cannot export to {name!r}. Write a path below {PACKAGE}, as in `models.fcn`.")
+        raise ExportError(f"{where}: cannot export to {name!r}. Name a module below {PACKAGE}: `models.fcn`.")
     return name
 
 
@@ -139,8 +140,8 @@ def _check_statement(node, where):
             raise ExportError(f"{where}: public `{node.name}` has no docstring. Write one.")
     elif not isinstance(node, ast.Import | ast.ImportFrom) and not _is_constant(node):
         raise ExportError(
-            f"{where}: `{ast.unparse(node).splitlines()[0][:60]}` is not a definition. An exported cell holds imports, "
-            "functions, classes and UPPER_CASE constants only: move this line to a cell of its own."
+            f"{where}: `{ast.unparse(node).splitlines()[0][:60]}` is not a definition. An exported cell "
+            "holds imports, functions, classes and UPPER_CASE constants only: move this line to its own cell."
         )
     for child in ast.walk(node):
         if isinstance(child, ast.Call) and getattr(child.func, "id", "") == "print":
@@ -198,11 +199,12 @@ def _provide(name, where, lesson, home):
         return {f"from {PACKAGE}.{home[name]} import {name}"}
     statements = lesson.imports.get(name, set())
     if len(statements) > 1 and not all(s.startswith("import ") and " as " not in s for s in statements):
-        raise ExportError(f"{where}: `{name}` is imported in two ways ({'; '.join(sorted(statements))}). Keep one.")
+        both = "; ".join(sorted(statements))
+        raise ExportError(f"{where}: `{name}` is imported in two ways ({both}). Keep one.")
     if statements or name in ALWAYS_DEFINED:
         return statements
     if name in lesson.unexported:
-        fix = f"It is defined in {lesson.unexported[name]}, which is not exported: export that cell too, or pass it."
+        fix = f"It is defined in {lesson.unexported[name]}, which is not exported: export that cell too."
     else:
         fix = "Import it in a cell of this lesson, or export the cell that defines it."
     raise ExportError(f"{where}: nothing provides the name `{name}`. {fix}")
@@ -235,8 +237,8 @@ def build(root=ROOT):
         for module in lesson.modules:
             if module in owner:
                 raise ExportError(
-                    f"{lesson.path} and {owner[module]} both export {PACKAGE}.{module}. A module belongs to one "
-                    "lesson: import the first lesson's code, or export to another module."
+                    f"{lesson.path} and {owner[module]} both export {PACKAGE}.{module}. A module belongs to "
+                    "one lesson: import the first lesson's code, or export to another module."
                 )
             owner[module] = lesson.path
             target = f"{PACKAGE}/{module.replace('.', '/')}.py"
@@ -274,15 +276,16 @@ def orphans(root, modules):
 
 
 def check(root=ROOT):
-    """The differences between the modules and their lessons, one printable text each; empty when they agree."""
+    """What differs between the modules and their lessons, one printable text each; empty if nothing."""
     modules = build(root)
-    problems = [f"{name}: no lesson exports this module any more. Run make export." for name in orphans(root, modules)]
+    gone = "no lesson exports this module any more. Run make export."
+    problems = [f"{name}: {gone}" for name in orphans(root, modules)]
     for name, wanted in modules.items():
         path = root / name
         found = path.read_text(encoding="utf-8") if path.exists() else ""
         if found != wanted:
-            diff = difflib.unified_diff(found.splitlines(), wanted.splitlines(), name, "the lesson", n=1, lineterm="")
-            lines = list(diff)
+            before, after = found.splitlines(), wanted.splitlines()
+            lines = list(difflib.unified_diff(before, after, name, "the lesson", n=1, lineterm=""))
             more = [f"... and {len(lines) - DIFF_LINES} more lines"] if len(lines) > DIFF_LINES else []
             problems.append("\n".join([f"{name} differs from its lesson:", *lines[:DIFF_LINES], *more]))
     return problems

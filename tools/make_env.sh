@@ -54,7 +54,9 @@ pip_install() {
     PYTHONUNBUFFERED=1 $VENV/bin/python -m pip install --disable-pip-version-check --no-input --progress-bar off "$@" 2>&1 |
         tee -a $LOG | while IFS= read -r line; do
             case $line in
-                "Collecting "*) count=$((count + 1)); line=${line#Collecting }; echo "  [$count/$total] ${line%% *}" ;;
+                "Collecting "* | "Processing "*.whl*)
+                    count=$((count + 1)) line=${line#* } line=${line%% *}
+                    echo "  [$count/$total] ${line##*/}" ;;
                 "Installing collected"*) echo "  unpacking (a minute or two) ..." ;;
                 *"Retrying ("*) echo "  the package index does not answer, trying again ..." ;;
             esac
@@ -79,8 +81,7 @@ configure_jupyterlab() {
     echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' > $settings/overrides.json
 }
 
-is_ready && [ -z "${PYTHON:-}" ] && exit
-if is_ready && can_be_updated; then exit; fi
+if is_ready && { [ -z "${PYTHON:-}" ] || can_be_updated; }; then exit; fi
 trap remove_half_made EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -100,7 +101,7 @@ fi
 echo "Installing $(grep -c == requirements.lock) locked packages (about 700 MB of downloads the first time) ..."
 pip_install --require-hashes --no-deps --only-binary :all: --requirement requirements.lock || explain_pip_failure
 echo "Installing this project, editable ..."
-pip_install --no-build-isolation --no-deps --no-index --editable . || explain_pip_failure
+pip_install --quiet --no-build-isolation --no-deps --no-index --editable . || explain_pip_failure
 configure_jupyterlab
 wanted > $STAMP
 created=no

@@ -1,7 +1,7 @@
-"""Execute lessons from top to bottom and write their outputs back, normalised; a failing lesson stays untouched.
+"""Execute lessons from top to bottom and write their outputs back, normalised; a failing one stays as it is.
 
-    python tools/run_lessons.py 01 04        lessons by number
-    python tools/run_lessons.py --all
+python tools/run_lessons.py 01 04        lessons by number
+python tools/run_lessons.py --all
 """
 
 import argparse
@@ -33,7 +33,7 @@ def find_lesson(name, root=ROOT):
     notebooks = sorted((root / "notebooks").glob("*.ipynb"))
     found = [path for path in notebooks if path.stem.split("_")[0] == name or Path(name).stem == path.stem]
     if len(found) != 1:
-        raise LessonError(f"No single lesson is called {name!r}. Known: {', '.join(p.stem for p in notebooks)}.")
+        raise LessonError(f"No lesson is called {name!r}. Known: {', '.join(p.stem for p in notebooks)}.")
     return found[0]
 
 
@@ -51,7 +51,7 @@ def section(cell):
 
 def execute(notebook, folder, report=print):
     """Run all code cells of `notebook` (changed in place) with `folder` as the working directory."""
-    # ipykernel keeps C-level stderr (TensorFlow's log) out of the outputs when this is set, as it is under nbval.
+    # With this set (nbval sets it too), ipykernel keeps C-level stderr (TensorFlow's log) out of the outputs.
     environment = os.environ | {"PYTEST_CURRENT_TEST": "1"}
     client = NotebookClient(
         notebook,
@@ -101,9 +101,12 @@ def check_saved(notebook, text):
     for index, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", []):
             if found := PRIVATE_PATH.search(output_text(output)):
-                raise LessonError(f"Cell {index} shows a path of this machine: {found[0]}. Print the file's name only.")
+                raise LessonError(
+                    f"Cell {index} shows a path of this machine: {found[0]}. Show the name only."
+                )
     if (size := len(text.encode())) > SIZE_LIMIT:
-        raise LessonError(f"{size / 1000:.0f} kB with outputs; the limit is {SIZE_LIMIT // 1000} kB. Show fewer pictures.")
+        limit = f"the limit is {SIZE_LIMIT // 1000} kB"
+        raise LessonError(f"{size / 1000:.0f} kB with outputs; {limit}. Show fewer pictures.")
 
 
 def run_lesson(path, report=print):
@@ -129,8 +132,8 @@ def main():
     if not arguments.lessons and not arguments.all:
         parser.error("name a lesson: make lesson L=01")
     try:
-        chosen = sorted((ROOT / "notebooks").glob("*.ipynb")) if arguments.all else map(find_lesson, arguments.lessons)
-        for path in chosen:
+        every = sorted((ROOT / "notebooks").glob("*.ipynb"))
+        for path in every if arguments.all else map(find_lesson, arguments.lessons):
             run_lesson(path)
     except LessonError as error:
         sys.exit(f"\n{error}\n\nNothing was written: the lesson is as it was.")

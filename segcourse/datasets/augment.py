@@ -99,6 +99,8 @@ class Augment:
         """
         import tensorflow as tf
 
+        images, masks = tf.convert_to_tensor(images), tf.convert_to_tensor(masks)
+        draws = tf.convert_to_tensor(draws, tf.float32)
         images, masks = self._move(images, masks, draws)
         images = self._recolor(images, draws)
         if self.blur:

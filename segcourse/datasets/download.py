@@ -1,7 +1,6 @@
 """Downloads that can be continued, are checked, and are unpacked without trust in the archive."""
 
 import hashlib
-import os
 import shutil
 import stat
 import tarfile
@@ -16,7 +15,7 @@ from typing import IO
 
 from segcourse.datasets.errors import ArchiveError, ChecksumError, DataError, DownloadError
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 15  # bytes; what is lost at most when a connection breaks
 _TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of data
 
 
@@ -237,6 +236,8 @@ def _local_errors(path):
     try:
         yield
     except OSError as error:
+        if error.errno is None:  # a decompressor's complaint about its input, not the system's about the disk
+            raise
         raise DataError(
             f"{path}: cannot be written ({error.strerror or error}). Check free disk space and permissions."
         ) from error
@@ -323,6 +324,7 @@ def _refuse_outside(name, archive):
 def _write(chosen, fresh):
     for member, target in chosen:
         path = fresh / target
-        os.makedirs(path.parent, exist_ok=True)
-        with member.open() as source, open(path, "wb") as file:
+        with _local_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with member.open() as source, _local_errors(path), open(path, "wb") as file:
             shutil.copyfileobj(source, file, _CHUNK)

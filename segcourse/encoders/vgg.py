@@ -19,7 +19,8 @@ def vgg16_features(image, width=1.0, pad=1):
         pad: zeros around the image before the first convolution: 1 in VGG, 100 in FCN.
 
     Returns:
-        list of the five pooled feature maps; map n (from 1) has ceil(size / 2^n) pixels a side: a pooling window that sticks
+        list of the five pooled feature maps; map n (from 1) has ceil(size / 2^n) pixels a side: a pooling
+        window that sticks
         out over the edge counts too, as in Caffe.
     """
     mean = MEAN_RGB if image.shape[-1] == 3 else [sum(MEAN_RGB) / 3] * image.shape[-1]
@@ -52,7 +53,8 @@ def vgg16(input_shape=(224, 224, 3), classes=1000, width=1.0, dropout=0.5):
         dropout: rate after fc6 and fc7.
 
     Returns:
-        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, classes]; 138,357,544 weights by default.
+        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, classes]; 138,357,544 weights
+        by default.
 
     Raises:
         ValueError: if a side of the window is missing or no multiple of 32.
@@ -60,7 +62,8 @@ def vgg16(input_shape=(224, 224, 3), classes=1000, width=1.0, dropout=0.5):
     height, wide = input_shape[:2]
     if not height or not wide or height % 32 or wide % 32:
         raise ValueError(
-            f"VGG16 got a window of {height}x{wide}; its dense layers need fixed sides that 32 divides, e.g. 224x224."
+            f"VGG16 got a window of {height}x{wide}; its dense layers need fixed sides that 32 divides, "
+            "e.g. 224x224."
         )
     image = keras.Input(input_shape, name="image")
     x = layers.Flatten(name="flatten")(vgg16_features(image, width)[-1])
@@ -74,7 +77,8 @@ def vgg16(input_shape=(224, 224, 3), classes=1000, width=1.0, dropout=0.5):
 def imagenet_vgg16():
     """VGG16 with the ImageNet weights that Keras distributes (downloaded once by Keras into its own cache).
 
-    Keras keeps Caffe's weights, which expect blue first; ours expect red first, so the first kernel is turned round.
+    Keras keeps Caffe's weights, which expect blue first; ours expect red first, so the first kernel is
+    turned round.
 
     Raises:
         RuntimeError: if the weights are neither in Keras' cache nor within reach.

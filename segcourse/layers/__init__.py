@@ -1,3 +1,6 @@
 """Layers and initializers that the lessons build."""
 
+# First, because importing Keras makes segcourse import all its layers: none may be half imported by then.
+import keras  # noqa: F401
+
 from segcourse.layers import alignment, bilinear  # noqa: F401  (importing registers them with Keras)

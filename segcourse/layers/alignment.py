@@ -13,14 +13,16 @@ from keras import ops
 class CoordMap:
     """Where the pixels of a feature map lie in the image: the centre of pixel i is at `stride * i + shift`.
 
-    The image itself is `CoordMap()`. Each method gives the map after one more layer (cf. `coord_map` of the FCN code).
+    The image itself is `CoordMap()`. Each method gives the map after one more layer (cf. `coord_map` of the
+    FCN code).
     """
 
     stride: float = 1.0
     shift: float = 0.0
 
     def conv(self, kernel, pad=0, stride=1):
-        """After a convolution or pooling with this kernel size, padding before the first pixel, and stride."""
+        """After a convolution or pooling with this kernel size, padding before the first pixel, and
+        stride."""
         return CoordMap(self.stride * stride, self.shift + self.stride * ((kernel - 1) / 2 - pad))
 
     def deconv(self, kernel, stride, crop=0):
@@ -30,7 +32,8 @@ class CoordMap:
 
 
 def crop_offset(larger, smaller):
-    """The pixel of the map `larger` that lies on pixel 0 of the map `smaller`: crop there and the two are aligned.
+    """The pixel of the map `larger` that lies on pixel 0 of the map `smaller`: crop there and the two are
+    aligned.
 
     Raises:
         ValueError: if the strides differ or no pixel lies there: then these two maps cannot be added.
@@ -38,14 +41,16 @@ def crop_offset(larger, smaller):
     offset = (smaller.shift - larger.shift) / larger.stride
     if larger.stride != smaller.stride or offset < 0 or offset != int(offset):
         raise ValueError(
-            f"{larger} cannot be cropped to {smaller}: equal strides and a whole offset >= 0 are needed, got {offset}."
+            f"{larger} cannot be cropped to {smaller}: equal strides and a whole offset >= 0 are needed, "
+            f"got {offset}."
         )
     return int(offset)
 
 
 @keras.saving.register_keras_serializable(package="segcourse")
 class Crop(keras.Layer):
-    """Cut the first map [B, H, W, C] down to the height and width of the second, starting at pixel `offset`."""
+    """Cut the first map [B, H, W, C] down to the height and width of the second, starting at pixel
+    `offset`."""
 
     def __init__(self, offset=0, **kwargs):
         super().__init__(**kwargs)

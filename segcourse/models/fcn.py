@@ -24,14 +24,17 @@ def _fully_convolutional(x, channels, fc6_size, padding, dropout):
 
 
 def transplant(source, target):
-    """Copy weights from one network to another, layer by layer, by name; a dense kernel becomes the convolution it is.
+    """Copy weights from one network to another, layer by layer, by name; a dense kernel becomes the
+    convolution it is.
 
     Args:
-        source, target: built keras.Models. Layers of `source` that `target` lacks are left behind (fc8), and
+        source, target: built keras.Models. Layers of `source` that `target` lacks are left behind (fc8),
+        and
             scoring layers that `source` lacks keep their fresh weights.
 
     Raises:
-        ValueError: if any other layer of the target has no counterpart, or one of another size. Nothing is copied then.
+        ValueError: if any other layer of the target has no counterpart, or one of another size. Nothing is
+        copied then.
     """
     sources = {layer.name: layer for layer in source.layers if layer.weights}
     copies = []
@@ -61,12 +64,14 @@ def _pool_maps(pad):
 
 
 def _fcn(name, skips, input_shape, classes, width, padding="valid", fc6_size=7, dropout=0.5, weights=None):
-    """The three FCNs are one network with no, one or two skips; `skips` names the poolings to fuse, coarse to fine."""
+    """The three FCNs are one network with no, one or two skips; `skips` names the poolings to fuse, coarse
+    to fine."""
     if padding not in ("valid", "same"):
         raise ValueError(f'padding="{padding}" is unknown: "valid" (the paper) or "same".')
     if any(side is not None and side < 32 for side in input_shape[:2]):
         raise ValueError(
-            f"{name} got {input_shape}: both sides must be at least 32, for its output has stride 32 before upsampling."
+            f"{name} got {input_shape}: both sides must be at least 32, "
+            "for its output has stride 32 before upsampling."
         )
     same = padding == "same"
     image = keras.Input(input_shape, name="image")
@@ -92,30 +97,40 @@ def _fcn(name, skips, input_shape, classes, width, padding="valid", fc6_size=7, 
 
 
 def _upscore(x, at, stride, padding, name):
-    """Bilinear upsampling of the scores by a fixed transposed convolution, and the coordinate map after it."""
+    """Bilinear upsampling of the scores by a fixed transposed convolution, and the coordinate map after it.
+
+    With padding "same" half a stride is cut off at each side. (Keras' own `padding="same"` would do it in one
+    step, but mobile GPUs compute that wrongly for some sizes.)
+    """
     x = layers.Conv2DTranspose(
         x.shape[-1],
         2 * stride,
         strides=stride,
-        padding=padding,
         use_bias=False,
         kernel_initializer=Bilinear(),
         trainable=False,
         name=name,
     )(x)
-    return x, at.deconv(2 * stride, stride, crop=stride / 2 if padding == "same" else 0)
+    crop = stride // 2 if padding == "same" else 0
+    if crop:
+        x = layers.Cropping2D(crop, name=f"{name}_crop")(x)
+    return x, at.deconv(2 * stride, stride, crop)
 
 
 def fcn32s(input_shape=(None, None, 3), classes=21, width=1.0, **options):
-    """FCN-32s: VGG16 made fully convolutional, upsampled 32-fold in one step (Long, Shelhamer & Darrell 2015).
+    """FCN-32s: VGG16 made fully convolutional, upsampled 32-fold in one step (Long, Shelhamer & Darrell
+    2015).
 
     Args:
         input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
         classes: number of classes C.
         width: scales the channels of the VGG layers; 1.0 is the paper.
-        **options: `padding="valid"` is the paper (100 zeros around the image, fc6 without padding, crops), `"same"`
-            pads every layer by half its kernel: 5 times cheaper on small images, no crops. `fc6_size=7` is the
-            kernel of fc6 (the classifier's window / 32), `dropout=0.5` its rate, `weights="imagenet"` loads VGG16.
+        **options: `padding="valid"` is the paper (100 zeros around the image, fc6 without padding, crops),
+        `"same"`
+            pads every layer by half its kernel: 5 times cheaper on small images, no crops. `fc6_size=7` is
+            the
+            kernel of fc6 (the classifier's window / 32), `dropout=0.5` its rate, `weights="imagenet"` loads
+            VGG16.
 
     Returns:
         keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C].
@@ -125,10 +140,12 @@ def fcn32s(input_shape=(None, None, 3), classes=21, width=1.0, **options):
 
 
 def fcn16s(input_shape=(None, None, 3), classes=21, width=1.0, **options):
-    """FCN-16s: FCN-32s plus the scores of pool4; arguments as `fcn32s` (134,357,354 trainable weights by default)."""
+    """FCN-16s: FCN-32s plus the scores of pool4; arguments as `fcn32s` (134,357,354 trainable weights by
+    default)."""
     return _fcn("fcn16s", (4,), input_shape, classes, width, **options)
 
 
 def fcn8s(input_shape=(None, None, 3), classes=21, width=1.0, **options):
-    """FCN-8s: FCN-16s plus the scores of pool3; arguments as `fcn32s` (134,362,751 trainable weights by default)."""
+    """FCN-8s: FCN-16s plus the scores of pool3; arguments as `fcn32s` (134,362,751 trainable weights by
+    default)."""
     return _fcn("fcn8s", (4, 3), input_shape, classes, width, **options)

@@ -1,7 +1,9 @@
 """Studies: the controlled experiments whose results the lessons show.
 
-A study is a module with a `STUDY` that says what it costs and which code it measures, and a `run`. One command, `segcourse study
-NAME`, runs it and writes `data/results/NAME.json` with its settings, versions, machine and a digest of the measured code.
+A study is a module with a `STUDY` that says what it costs and which code it measures, and a `run`. One
+command, `segcourse study
+NAME`, runs it and writes `data/results/NAME.json` with its settings, versions, machine and a digest of the
+measured code.
 Finished parts are kept, so that an interrupted study goes on where it was.
 """
 
@@ -15,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from segcourse.paths import data_file
+from segcourse.paths import data_file, data_folder
 
 _MODULES = {"vgg16-toycam": "vgg16_toycam", "fcn": "fcn", "fcn8s-camvid": "fcn8s_camvid"}
 _PACKAGE = Path(__file__).parent.parent
@@ -99,14 +101,15 @@ def run(name, folder, report=print):
 
 
 def load(name):
-    """The stored result of a study: a dict with `settings`, `results` (by part), `environment`, `seconds`, `code`.
+    """The stored result of a study: a dict with `settings`, `results` (by part), `environment`, `seconds`,
+    `code`.
 
     Raises:
         FileNotFoundError: if it has not been run; the message names the command.
     """
     get(name)
-    path = data_file(f"results/{name}.json")
-    if not path.exists():
+    path = data_folder() / "results" / f"{name}.json"
+    if not path.is_file():
         raise FileNotFoundError(f"The study {name!r} has no stored result. Run: segcourse study {name}")
     return json.loads(path.read_text())
 
@@ -124,28 +127,40 @@ def describe(stored):
     versions = ", ".join(f"{name} {packages[name]}" for name in ("keras", "tensorflow") if name in packages)
     where = ", ".join(machine["gpus"]) or f"{machine['cores']} cores of {machine['cpu']}"
     fresh = "" if is_current(stored["study"]) else " The code has changed since: run it again."
-    return f"{stored['title']}: {minutes:.0f} minutes on {where} ({versions}). Repeat with: {stored['command']}.{fresh}"
+    origin = f"{stored['title']}: {minutes:.0f} minutes on {where} ({versions})."
+    return f"{origin} Repeat with: {stored['command']}.{fresh}"
 
 
-def code_digest(files):
-    """sha256 over the named source files of the package, without docstrings, comments and blank lines."""
+def code_digest(files, package=_PACKAGE):
+    """sha256 of what the named source files of the package do.
+
+    Comments, docstrings, line breaks and the order of definitions do not count.
+    """
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file}\n{_bare((_PACKAGE / file).read_text())}".encode())
+        body = ast.parse((package / file).read_text()).body
+        for definition in sorted(repr(_meaning(node)) for node in body if not _is_text(node)):
+            digest.update(f"{file}: {definition}\n".encode())
     return digest.hexdigest()
 
 
-def _bare(source):
-    """The lines that can change a result."""
-    lines = source.splitlines()
-    for node in ast.walk(ast.parse(source)):
-        if (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Constant)
-            and isinstance(node.value.value, str)
-        ):
-            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
-    return "\n".join(line for line in lines if line.strip() and not line.strip().startswith("#"))
+def _meaning(node):
+    """A syntax tree as nested lists that are the same in every Python version."""
+    if isinstance(node, list):
+        return [_meaning(item) for item in node if not _is_text(item)]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
+    return [type(node).__name__, *((name, _meaning(value)) for name, value in fields)]
+
+
+def _is_text(node):
+    """Whether a statement is nothing but a string: a docstring."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def _weight_digests(study):

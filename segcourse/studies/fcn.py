@@ -1,7 +1,10 @@
-"""FCN's claim on ToyCam: skips help, fine-tuning helps more (Long et al. 2015, Table 2), at equal steps for all variants.
+"""FCN's claim on ToyCam: skips help, fine-tuning helps more (Long et al. 2015, Table 2), at equal steps for
+all variants.
 
-Every variant is trained in three stages of the same lengths and learning rates on the same batches. They differ in what is
-added at the start of a stage (a skip or nothing) and in what may learn (everything or the score layer alone).
+Every variant is trained in three stages of the same lengths and learning rates on the same batches. They
+differ in what is
+added at the start of a stage (a skip or nothing) and in what may learn (everything or the score layer
+alone).
 """
 
 import keras
@@ -95,14 +98,30 @@ STUDY = Study(
     title="FCN-32s, 16s, 8s and 32s with only the last layer trained, at equal steps on ToyCam",
     cost="about 25 minutes on two CPU cores",
     settings={
-        "width": 0.25, "epochs": [12, 6, 6], "learning_rates": [1e-3, 5e-4, 5e-4], "batch": 16,
-        "augment": {"scale": [1.0, 1.0], "brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "hue": 0.0, "blur": 0.0},
+        "width": 0.25,
+        "epochs": [12, 6, 6],
+        "learning_rates": [1e-3, 5e-4, 5e-4],
+        "batch": 16,
+        "augment": {
+            "scale": [1.0, 1.0],
+            "brightness": 0.1,
+            "contrast": 0.1,
+            "saturation": 0.1,
+            "hue": 0.0,
+            "blur": 0.0,
+        },
         "toycam_version": toycam.VERSION,
     },
     code=(
-        "models/fcn.py", "layers/alignment.py", "layers/bilinear.py", "encoders/vgg.py", "losses.py", "metrics.py",
-        "datasets/augment.py", "studies/fcn.py",
+        "models/fcn.py",
+        "layers/alignment.py",
+        "layers/bilinear.py",
+        "encoders/vgg.py",
+        "losses.py",
+        "metrics.py",
+        "datasets/augment.py",
+        "studies/fcn.py",
     ),
     parts=("1", "2", "3", "4"),
     run=_run,
-)  # fmt: skip
+)

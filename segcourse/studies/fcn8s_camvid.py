@@ -34,14 +34,24 @@ STUDY = Study(
     title="FCN-8s, a quarter as wide, on CamVid at 360x480, from random weights",
     cost="about 30 minutes on two CPU cores; needs CamVid (segcourse data get camvid)",
     settings={
-        "network": {"width": 0.25, "padding": "same", "fc6_size": 3}, "epochs": 60, "batch": 4, "learning_rate": 1e-3, "seed": 0,
+        "network": {"width": 0.25, "padding": "same", "fc6_size": 3},
+        "epochs": 60,
+        "batch": 4,
+        "learning_rate": 1e-3,
+        "seed": 0,
         "augment": {"crop": [288, 384], "scale": [0.8, 1.25]},
     },
     code=(
-        "models/fcn.py", "layers/alignment.py", "layers/bilinear.py", "encoders/vgg.py", "losses.py", "metrics.py",
-        "datasets/augment.py", "studies/fcn8s_camvid.py",
+        "models/fcn.py",
+        "layers/alignment.py",
+        "layers/bilinear.py",
+        "encoders/vgg.py",
+        "losses.py",
+        "metrics.py",
+        "datasets/augment.py",
+        "studies/fcn8s_camvid.py",
     ),
     parts=("val",),
     run=_run,
     weights=(WEIGHTS,),
-)  # fmt: skip
+)

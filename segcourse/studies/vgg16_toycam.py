@@ -1,4 +1,5 @@
-"""The classifier that lesson 01 starts from: a narrow VGG16 that names the class at the centre of a ToyCam window."""
+"""The classifier that lesson 01 starts from: a narrow VGG16 that names the class at the centre of a ToyCam
+window."""
 
 import keras
 import numpy as np
@@ -67,11 +68,18 @@ STUDY = Study(
     title="VGG16, a quarter as wide, on balanced ToyCam windows",
     cost="about 5 minutes on two CPU cores",
     settings={
-        "width": 0.25, "window": 96, "epochs": 10, "windows_per_epoch": 3200, "batch": 32, "learning_rate": 1e-3,
-        "seed": 0, "test_windows": 2200, "toycam_version": toycam.VERSION,
+        "width": 0.25,
+        "window": 96,
+        "epochs": 10,
+        "windows_per_epoch": 3200,
+        "batch": 32,
+        "learning_rate": 1e-3,
+        "seed": 0,
+        "test_windows": 2200,
+        "toycam_version": toycam.VERSION,
     },
     code=("encoders/vgg.py", "studies/vgg16_toycam.py"),
     parts=("classifier",),
     run=_run,
     weights=(WEIGHTS,),
-)  # fmt: skip
+)

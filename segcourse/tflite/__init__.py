@@ -6,7 +6,8 @@
     print(benchmark(path, images, model=model))
     logits = run_on_gpu_delegate(path, images)
 
-TensorFlow is needed by `convert` alone and imported there; everything else runs on the small `ai-edge-litert` package.
+TensorFlow is needed by `convert` alone and imported there; everything else runs on the small `ai-edge-litert`
+package.
 """
 
 from segcourse.tflite.conversion import ConversionError, convert, in_precision
@@ -17,6 +18,7 @@ from segcourse.tflite.gpu import (
     GpuDelegateUnavailable,
     gpu_delegate_available,
     run_on_gpu_delegate,
+    why_unavailable,
 )
 from segcourse.tflite.inspection import Problem, Report, Tensor, inspect
 from segcourse.tflite.runtime import Agreement, Benchmark, Runner, agreement, benchmark, compare
@@ -41,4 +43,5 @@ __all__ = [
     "in_precision",
     "inspect",
     "run_on_gpu_delegate",
+    "why_unavailable",
 ]

@@ -27,7 +27,7 @@ def run_on_gpu(model, images, logits):
 
 
 def peak_memory(model, threads):
-    """Print the process' peak memory in bytes, before LiteRT has the file and after it has computed one image."""
+    """Print the process' peak memory in bytes: before it has the file, and after computing one image."""
     from ai_edge_litert.interpreter import Interpreter
 
     before = _peak_bytes()

@@ -19,18 +19,18 @@ class ConversionError(RuntimeError):
 def convert(model, path, input_size, quantization=None, representative_data=None):
     """Write `model` as a TFLite file for one input size.
 
-    The file has the signature `image` float32 [1, H, W, C] in 0..255 -> `logits` float32 [1, H', W', classes], whatever
-    the quantisation: batch 1 and fixed sizes are what a mobile GPU needs, and a float interface means that one client
-    serves every variant of the file. A network in mixed precision is rebuilt in float32 first.
+    The file has the signature `image` float32 [1, H, W, C] in 0..255 -> `logits` float32 [1, H', W', K],
+    whatever the quantisation: batch 1 and fixed sizes are what a mobile GPU needs, and one float interface
+    serves every variant with one client. A network in mixed precision is rebuilt in float32 first.
 
     Args:
         model: a `keras.Model` with one image input (channels last) and one output.
         path: where the file goes; its folder is made. It appears complete or not at all.
         input_size: (height, width) in pixels; one file serves one size.
-        quantization: None keeps float32. "float16" halves the file (for GPUs). "dynamic" stores the weights in 8 bits.
-            "int8" also computes in 8 bits, every operator of it (for CPUs).
-        representative_data: for "int8" only: about 100 images [N, H, W, C], uint8 or float in 0..255, from the training
-            set; their activations fix the 8-bit ranges.
+        quantization: None keeps float32. "float16" halves the file (for GPUs). "dynamic" stores the weights
+            in 8 bits. "int8" also computes in 8 bits, every operator of it (for CPUs).
+        representative_data: for "int8" only: about 100 images [N, H, W, C], uint8 or float in 0..255, from
+            the training set; their activations fix the 8-bit ranges.
 
     Returns:
         `path` as a `pathlib.Path`.
@@ -45,7 +45,9 @@ def convert(model, path, input_size, quantization=None, representative_data=None
     representative = _checked_representative(representative_data, quantization, (height, width, channels))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = _converted(in_precision(model, "float32"), (1, height, width, channels), quantization, representative)
+    content = _converted(
+        in_precision(model, "float32"), (1, height, width, channels), quantization, representative
+    )
     _write_atomically(path, content)
     return path
 
@@ -53,8 +55,9 @@ def convert(model, path, input_size, quantization=None, representative_data=None
 def in_precision(model, dtype):
     """The same network and weights with every layer computing in `dtype`, e.g. "float32" or "float16".
 
-    A phone's GPU computes in float16 by default: `in_precision(model, "float16")` shows here, before any phone is
-    involved, whether an activation overflows there. A model whose layers are all in `dtype` already is returned as is.
+    A phone's GPU computes in float16 by default: `in_precision(model, "float16")` shows here, before any
+    phone is involved, whether an activation overflows there. A model whose layers are all in `dtype` already
+    is returned as is.
     """
     import keras
 
@@ -70,13 +73,17 @@ def in_precision(model, dtype):
 
 
 def _leaves(model):
-    return [leaf for layer in model.layers for leaf in (_leaves(layer) if hasattr(layer, "layers") else [layer])]
+    return [
+        leaf for layer in model.layers for leaf in (_leaves(layer) if hasattr(layer, "layers") else [layer])
+    ]
 
 
 def _checked_size(input_size):
     try:
         height, width = input_size
-        valid = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in (height, width))
+        valid = all(
+            isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in (height, width)
+        )
     except (TypeError, ValueError):
         valid = False
     if not valid:
@@ -93,25 +100,34 @@ def _checked_channels(model, height, width):
 
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
-            f"Keras runs on the {keras.backend.backend()} backend, and only TensorFlow exports to TFLite. Save the model "
-            "with model.save('model.keras'), then load and convert it in a process started with KERAS_BACKEND=tensorflow."
+            f"Keras runs on the {keras.backend.backend()} backend, and only TensorFlow exports to TFLite. "
+            "Save the model "
+            "with model.save('model.keras'), then load and convert it in a process started with "
+            "KERAS_BACKEND=tensorflow."
         )
     if not isinstance(model, keras.Model):
-        raise ValueError(f"model is a {type(model).__name__}; needed is a keras.Model, e.g. models.build('fcn8s').")
+        raise ValueError(
+            f"model is a {type(model).__name__}; needed is a keras.Model, e.g. models.build('fcn8s')."
+        )
     for side, tensors in (("input", model.inputs), ("output", model.outputs)):
         if len(tensors) != 1:
             names = ", ".join(tensor.name for tensor in tensors)
             raise ValueError(
                 f"model has {len(tensors)} {side}s ({names}); the signature image -> logits has one. "
-                f"Pass a model with the one {side} that the phone needs: keras.Model(model.input, model.outputs[0])."
+                f"Pass a model with the one {side} that the phone needs: keras.Model(model.input, "
+                "model.outputs[0])."
             )
     shape = model.inputs[0].shape
     if len(shape) != 4 or shape[-1] is None:
-        raise ValueError(f"model takes {shape}; needed is [batch, height, width, channels] with known channels.")
+        raise ValueError(
+            f"model takes {shape}; needed is [batch, height, width, channels] with known channels."
+        )
     if any(own not in (None, asked) for own, asked in zip(shape[1:3], (height, width), strict=True)):
         raise ValueError(
-            f"input_size is {(height, width)}, but the model was built for {tuple(shape[1:3])}. Pass that size, or build "
-            f"the model with input_shape=(None, None, {shape[-1]}) and copy the weights: new.set_weights(model.get_weights())."
+            f"input_size is {(height, width)}, but the model was built for {tuple(shape[1:3])}. Pass that "
+            "size, or build "
+            f"the model with input_shape=(None, None, {shape[-1]}) and copy the weights: "
+            "new.set_weights(model.get_weights())."
         )
     # A symbolic call: a network that cannot serve this size says so here, in its own words.
     model.compute_output_spec(keras.KerasTensor((1, height, width, shape[-1]), dtype=model.inputs[0].dtype))
@@ -120,11 +136,14 @@ def _checked_channels(model, height, width):
 
 def _checked_representative(images, quantization, shape):
     if quantization not in QUANTIZATIONS:
-        raise ValueError(f"quantization is {quantization!r}; it must be one of {', '.join(map(repr, QUANTIZATIONS))}.")
+        raise ValueError(
+            f"quantization is {quantization!r}; it must be one of {', '.join(map(repr, QUANTIZATIONS))}."
+        )
     if quantization != "int8":
         if images is not None:
             raise ValueError(
-                f"representative_data is used by quantization='int8' alone, got quantization={quantization!r}."
+                "representative_data is used by quantization='int8' alone, got "
+                f"quantization={quantization!r}."
                 " Leave representative_data out, or ask for 'int8'."
             )
         return None
@@ -136,7 +155,8 @@ def _checked_representative(images, quantization, shape):
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1:] != shape or len(images) == 0:
         raise ValueError(
-            f"representative_data has shape {images.shape}; needed is [N, {', '.join(map(str, shape))}] with N >= 1, "
+            f"representative_data has shape {images.shape}; needed is [N, {', '.join(map(str, shape))}] "
+            "with N >= 1, "
             "images of the input_size that the file is for."
         )
     return images
@@ -183,7 +203,8 @@ def _explained(message):
     if not operators:
         return f"The TFLite converter failed: {message.strip()[:500]}"
     return (
-        f"TFLite has no operator for {', '.join(operators)}. Use layers that it has: bilinear instead of bicubic resizing, "
+        f"TFLite has no operator for {', '.join(operators)}. Use layers that it has: bilinear instead of "
+        "bicubic resizing, "
         "max-unpooling by comparison instead of max_pool_with_argmax, logits out and argmax on the phone."
     )
 

@@ -1,6 +1,7 @@
 """LiteRT's real GPU delegate, the one that phones run, on a machine that need not have a GPU.
 
-The delegate speaks WebGPU to Vulkan; SwiftShader, which comes with the Chromium browser, is Vulkan on the CPU.
+The delegate speaks WebGPU to Vulkan; SwiftShader, which comes with the Chromium browser, is Vulkan on the
+CPU.
 """
 
 import ctypes
@@ -34,7 +35,9 @@ class GpuDelegateError(RuntimeError):
 
 
 class GpuDelegateUnavailable(GpuDelegateError):
-    """This machine cannot run the delegate; says nothing about the network. The message names what to install."""
+    """This machine cannot run the delegate; says nothing about the network. The message names what to
+    install.
+    """
 
 
 class GpuDelegateRefused(GpuDelegateError):
@@ -63,14 +66,14 @@ class GpuDelegateInvalid(GpuDelegateRefused):
 
 def gpu_delegate_available():
     """True if `run_on_gpu_delegate` can run on this machine."""
-    return _missing() is None
+    return why_unavailable() is None
 
 
 def run_on_gpu_delegate(path, images, timeout=300):
     """Run a TFLite file on LiteRT's GPU delegate, on the GPU alone: no operator may fall back to the CPU.
 
-    It runs in a process of its own, for some networks abort it. SwiftShader computes in float32 where phones compute in
-    float16: check that with `in_precision(model, "float16")`.
+    It runs in a process of its own, for some networks abort it. SwiftShader computes in float32 where phones
+    compute in float16: check that with `in_precision(model, "float16")`.
 
     Args:
         path: a `.tflite` file.
@@ -87,7 +90,7 @@ def run_on_gpu_delegate(path, images, timeout=300):
         GpuDelegateError: no answer within `timeout`, or a failure of another kind.
         ValueError: the images do not fit the file.
     """
-    missing = _missing()
+    missing = why_unavailable()
     if missing:
         raise GpuDelegateUnavailable(missing)
     images = checked_images(images, next(iter(inspect(path).inputs.values())).shape)
@@ -98,11 +101,17 @@ def run_on_gpu_delegate(path, images, timeout=300):
         command = [sys.executable, "-P", str(WORKER), "gpu", str(path), str(sent), str(received)]
         try:
             done = subprocess.run(
-                command, env=_environment(folder), capture_output=True, text=True, errors="replace", timeout=timeout
+                command,
+                env=_environment(folder),
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=timeout,
             )
         except subprocess.TimeoutExpired:
             raise GpuDelegateError(
-                f"{path}: the GPU delegate gave no answer in {timeout} s. Pass fewer images or a larger timeout."
+                f"{path}: the GPU delegate gave no answer in {timeout} s. Pass fewer images or a larger "
+                "timeout."
             ) from None
         if done.returncode:
             raise _failure(path, done)
@@ -110,26 +119,27 @@ def run_on_gpu_delegate(path, images, timeout=300):
     rejected = re.findall(r"Validation error: (.+)", done.stderr)
     if rejected:
         raise GpuDelegateInvalid(
-            f"{path}: the GPU delegate took the network, but the GPU rejected {len(rejected)} commands ({rejected[0].strip()}): "
+            f"{path}: the GPU delegate took the network, but the GPU rejected {len(rejected)} commands "
+            f"({rejected[0].strip()}): "
             "its values are wrong. inspect(path) names the likely operator.",
             logits,
         )
     return logits
 
 
-def _missing():
-    """What the delegate lacks on this machine, with the fix; None if nothing."""
+def why_unavailable():
+    """What this machine lacks to run the delegate, with the fix; None if nothing."""
     if not sys.platform.startswith("linux"):
-        return f"The GPU delegate check runs on Linux, not on {sys.platform}: use a Linux machine, container or CI job."
+        return f"The GPU delegate check runs on Linux, not on {sys.platform}: use a Linux machine or CI job."
     package = find_spec("ai_edge_litert")
     if package is None or not Path(package.origin).with_name("libLiteRtWebGpuAccelerator.so").exists():
-        return "This ai-edge-litert has no GPU delegate for Linux: pip install -U ai-edge-litert, on an x86-64 machine."
+        return "This ai-edge-litert has no GPU delegate: pip install -U ai-edge-litert, on x86-64 Linux."
     try:
         ctypes.CDLL("libvulkan.so.1")
     except OSError:
         return f"The Vulkan loader libvulkan.so.1 is missing: {INSTALL} (Debian's package names)."
     if _vulkan_driver() is None:
-        return f"SwiftShader's {SWIFTSHADER} is in none of {', '.join(BROWSERS)}: {INSTALL} (Debian's package names)."
+        return f"No {SWIFTSHADER} in {', '.join(BROWSERS)}: {INSTALL} (Debian's package names)."
     return None
 
 
@@ -149,17 +159,27 @@ def _failure(path, done):
     operators = _refused_operators(done.stderr)
     if operators:
         listed = "; ".join(f"{operator}: {reason}" for operator, reason in operators)
-        return GpuDelegateRefused(f"{path}: the GPU delegate does not take {listed}. inspect(path) has the fixes.", operators)
+        return GpuDelegateRefused(
+            f"{path}: the GPU delegate does not take {listed}. inspect(path) has the fixes.", operators
+        )
+    if "dynamic-sized tensors" in done.stderr:
+        return GpuDelegateRefused(
+            f"{path}: the GPU delegate takes no tensor whose size is not fixed. inspect(path) has the fixes."
+        )
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
-        return GpuDelegateRefused(f"{path}: the GPU delegate's process died of {name}. inspect(path) names likely operators.")
+        return GpuDelegateRefused(
+            f"{path}: the GPU delegate's process died of {name}. inspect(path) names likely operators."
+        )
     last = "\n".join(line for line in done.stderr.splitlines()[-15:] if not line.startswith("INFO"))
     return GpuDelegateError(f"{path}: the GPU delegate failed.\n{last}")
 
 
 def _refused_operators(log):
     """[(operator, reason)] from the block that the delegate writes to stderr."""
-    block = re.search(r"operations are not supported by GPU delegate:\n(.*?)\n\d+ operations will run", log, re.DOTALL)
+    block = re.search(
+        r"operations are not supported by GPU delegate:\n(.*?)\n\d+ operations will run", log, re.DOTALL
+    )
     if not block:
         return []
     return re.findall(r"^([A-Z][A-Z0-9_ ]*): (.+?)\s*$", block.group(1), re.MULTILINE)

@@ -3,22 +3,30 @@
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
-from math import prod
+from math import ceil, prod
 from pathlib import Path
 
-# Each of these ran on LiteRT's GPU delegate, whole and with the CPU's values, in a model that asked this one question.
-GPU_OPERATORS = frozenset(
-    """ABS ADD ARG_MAX ATAN2 AVERAGE_POOL_2D BATCH_MATMUL CAST CEIL CONCATENATION CONV_2D COS DEPTHWISE_CONV_2D
-    DEPTH_TO_SPACE DEQUANTIZE DIV ELU EQUAL EXP FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER GELU GREATER GREATER_EQUAL
-    HARD_SWISH LEAKY_RELU LESS LESS_EQUAL LOG LOGICAL_AND LOGICAL_OR LOGISTIC MAXIMUM MAX_POOL_2D MEAN MINIMUM MIRROR_PAD
-    MUL NEG NOT_EQUAL PAD PADV2 POW PRELU QUANTIZE REDUCE_MAX REDUCE_MIN RELU RELU6 RELU_N1_TO_1 RESHAPE RESIZE_BILINEAR
-    RESIZE_NEAREST_NEIGHBOR REVERSE_V2 ROUND RSQRT SELECT SELECT_V2 SIGN SIN SLICE SOFTMAX SPACE_TO_DEPTH SPLIT SPLIT_V
-    SQRT SQUARE SQUARED_DIFFERENCE STRIDED_SLICE SUB SUM TANH TILE TOPK_V2 TRANSPOSE TRANSPOSE_CONV UNPACK""".split()
-)
+# Each of these ran on LiteRT's GPU delegate, whole and with the CPU's values, in a small model that asked
+# just this; the rules of `_node_problems` name the forms of them that do not.
+_RAN = """
+    ABS ADD ARG_MAX ATAN2 AVERAGE_POOL_2D BATCH_MATMUL CAST CEIL CONCATENATION CONV_2D COS
+    DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE DIV ELU EQUAL EXP FLOOR FLOOR_DIV FLOOR_MOD
+    FULLY_CONNECTED GATHER GELU GREATER GREATER_EQUAL HARD_SWISH LEAKY_RELU LESS LESS_EQUAL LOG
+    LOGICAL_AND LOGICAL_OR LOGISTIC MAXIMUM MAX_POOL_2D MEAN MINIMUM MIRROR_PAD MUL NEG NOT_EQUAL PAD
+    PADV2 POW PRELU QUANTIZE REDUCE_MAX REDUCE_MIN RELU RELU6 RESHAPE RESIZE_BILINEAR
+    RESIZE_NEAREST_NEIGHBOR REVERSE_V2 ROUND RSQRT SELECT SELECT_V2 SIGN SIN SLICE SOFTMAX
+    SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE STRIDED_SLICE SUB SUM TANH TILE TOPK_V2
+    TRANSPOSE TRANSPOSE_CONV UNPACK
+"""
+GPU_OPERATORS = frozenset(_RAN.split())
 GPU_DTYPES = frozenset({"float32", "float16", "int32", "int8", "uint8", "bool"})
+TEXTURE_ROWS = 8192  # WebGPU's guaranteed maxTextureDimension2D
+_SAME = 0  # schema.Padding.SAME
 FIXES = {
-    "SPACE_TO_BATCH_ND": "give the signature a fixed batch of 1 (convert does): dilation then stays inside CONV_2D",
-    "BATCH_TO_SPACE_ND": "give the signature a fixed batch of 1 (convert does): dilation then stays inside CONV_2D",
+    "SPACE_TO_BATCH_ND": "give the signature a fixed batch of 1 (convert does): dilation then stays inside "
+    "CONV_2D",
+    "BATCH_TO_SPACE_ND": "give the signature a fixed batch of 1 (convert does): dilation then stays inside "
+    "CONV_2D",
     "SHAPE": "fix the input size (convert does) and compute sizes in Python, not in the graph",
     "L2_NORMALIZATION": "write x * rsqrt(sum(square(x)) + epsilon)",
     "LOG_SOFTMAX": "leave it out: the largest logit is the label",
@@ -30,7 +38,7 @@ SQUEEZED = "keep the axis: slice with x[:, :1] instead of x[:, 0], reduce with k
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor of the graph: name, shape (None = not fixed), dtype name, and whether it is stored in the file."""
+    """A tensor of the graph: name, shape (None = not fixed), dtype, and whether it is stored in the file."""
 
     name: str
     shape: tuple
@@ -43,7 +51,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something a mobile GPU will not take or will compute wrongly; `count` operators have it, `where` is one of them."""
+    """What a mobile GPU does not take or computes wrongly; `count` operators do it, one is at `where`."""
 
     operator: str
     reason: str
@@ -87,7 +95,8 @@ class Report:
 
     def __str__(self):
         lines = [
-            f"{self.path.name}: {self.file_bytes / 1e3:,.0f} kB, of it parameters {self.parameter_bytes / 1e3:,.0f} kB; "
+            f"{self.path.name}: {self.file_bytes / 1e3:,.0f} kB, of it parameters "
+            f"{self.parameter_bytes / 1e3:,.0f} kB; "
             f"{self.macs / 1e6:,.1f} million multiply-accumulates per image",
             *(f"  in   {name}: {t.dtype}{[*t.shape]}" for name, t in self.inputs.items()),
             *(f"  out  {name}: {t.dtype}{[*t.shape]}" for name, t in self.outputs.items()),
@@ -118,7 +127,10 @@ def inspect(path):
     path = Path(path)
     content = path.read_bytes()
     if content[4:8] != b"TFL3":
-        raise ValueError(f"{path} is not a TFLite file: bytes 4-7 are {content[4:8]!r}, not b'TFL3'. Write one with convert().")
+        raise ValueError(
+            f"{path} is not a TFLite file: bytes 4-7 are {content[4:8]!r}, not b'TFL3'. Write one with "
+            "convert()."
+        )
     graph = _Graph(content)
     counts = Counter(node.operator for node in graph.nodes)
     return Report(
@@ -130,7 +142,9 @@ def inspect(path):
         tensors=tuple(t for t in graph.tensors if not t.constant),
         parameter_bytes=graph.parameter_bytes,
         macs=sum(_macs(node) for node in graph.nodes),
-        problems=_merged([*_input_problems(graph), *(p for node in graph.nodes for p in _node_problems(node, graph))]),
+        problems=_merged(
+            [*_input_problems(graph), *(p for node in graph.nodes for p in _node_problems(node, graph))]
+        ),
     )
 
 
@@ -152,7 +166,8 @@ class _Graph:
         self._main = self._model.subgraphs[0]
         self.tensors = [self._tensor(tensor) for tensor in self._main.tensors]
         self.nodes = [self._node(operator) for operator in self._main.operators]
-        self.parameter_bytes = sum(self._stored(buffer) for buffer in self._model.buffers)
+        used = {tensor.buffer for tensor in self._main.tensors}
+        self.parameter_bytes = sum(self._stored(self._model.buffers[i]) for i in used)
 
     @staticmethod
     def _stored(buffer):
@@ -177,7 +192,10 @@ class _Graph:
     def signature(self, side):
         """Signature name -> Tensor; a file without signature goes by its tensors' own names."""
         if self._model.signatureDefs:
-            return {m.name.decode(): self.tensors[m.tensorIndex] for m in getattr(self._model.signatureDefs[0], side)}
+            return {
+                m.name.decode(): self.tensors[m.tensorIndex]
+                for m in getattr(self._model.signatureDefs[0], side)
+            }
         return {self.tensors[i].name: self.tensors[i] for i in getattr(self._main, side)}
 
     def consumers(self, tensor):
@@ -192,7 +210,9 @@ def _names(enum):
 
 
 def _macs(node):
-    """Multiply-accumulates; kernels are OHWI (CONV_2D, TRANSPOSE_CONV), 1HWC (DEPTHWISE_CONV_2D), OI (FULLY_CONNECTED)."""
+    """Multiply-accumulates; kernels are OHWI (CONV_2D, TRANSPOSE_CONV), 1HWC (DEPTHWISE_CONV_2D), OI
+    (FULLY_CONNECTED).
+    """
     result = _size(node.outputs[0])
     if node.operator in ("CONV_2D", "FULLY_CONNECTED"):
         return result * prod(node.inputs[1].shape[1:])
@@ -214,7 +234,8 @@ def _input_problems(graph):
         if None in tensor.shape:
             yield Problem(
                 "input",
-                f"shape {[*tensor.shape]} is not fixed, and memory on a GPU is laid out before the first image",
+                f"shape {[*tensor.shape]} is not fixed, and memory on a GPU is laid out before the first "
+                "image",
                 "convert(..., input_size=(H, W)): batch 1 and one file per size",
                 name,
             )
@@ -222,7 +243,19 @@ def _input_problems(graph):
 
 def _node_problems(node, graph):
     """(reason, fix) of each rule that this operator breaks, as Problems."""
-    rules = (_unknown, _rank, _dtype, _dynamic, _groups, _padded_pooling, _splitting, _squeezing, _mirror)
+    rules = (
+        _unknown,
+        _rank,
+        _dtype,
+        _dynamic,
+        _groups,
+        _padded_pooling,
+        _padded_upsampling,
+        _large_kernel,
+        _splitting,
+        _squeezing,
+        _mirror,
+    )
     for rule in rules:
         found = rule(node, graph)
         if found:
@@ -231,7 +264,9 @@ def _node_problems(node, graph):
 
 def _unknown(node, graph):
     if node.operator not in GPU_OPERATORS:
-        return "the GPU delegate has no such operator", FIXES.get(node.operator, "use other layers, or run on the CPU")
+        return "the GPU delegate has no such operator", FIXES.get(
+            node.operator, "use other layers, or run on the CPU"
+        )
 
 
 def _rank(node, graph):
@@ -239,7 +274,8 @@ def _rank(node, graph):
     if max(ranks) > 4:
         return (
             f"a tensor of rank {max(ranks)}; a GPU takes 4 at most",
-            "resize with keras.ops.image.resize(..., 'nearest') or bilinearly instead of UpSampling2D(interpolation='nearest'), "
+            "resize with keras.ops.image.resize(..., 'nearest') or bilinearly instead of "
+            "UpSampling2D(interpolation='nearest'), "
             "normalise with BatchNormalization instead of GroupNormalization",
         )
 
@@ -249,12 +285,16 @@ def _dtype(node, graph):
     if refused:
         return (
             f"{', '.join(refused)} tensors; a GPU takes {', '.join(sorted(GPU_DTYPES))}",
-            "end the network with the logits and take the argmax on the phone" if node.operator == "ARG_MAX" else "use float32",
+            "end the network with the logits and take the argmax on the phone"
+            if node.operator == "ARG_MAX"
+            else "use float32",
         )
 
 
 def _dynamic(node, graph):
-    if any(None in t.shape for t in node.outputs) and not any(None in t.shape for t in graph.signature("inputs").values()):
+    if any(None in t.shape for t in node.outputs) and not any(
+        None in t.shape for t in graph.signature("inputs").values()
+    ):
         return "its output's shape is computed while running", "fix the sizes in Python, before conversion"
 
 
@@ -266,16 +306,23 @@ def _groups(node, graph):
     made = filters // groups
     if groups > 1 and (per_group % 4 or made % 4):
         return (
-            f"{groups} groups that read {per_group} and make {made} channels each; the delegate takes it and computes wrong values",
+            f"{groups} groups that read {per_group} and make {made} channels each; the delegate takes it "
+            "and computes wrong values",
             "read and make a multiple of 4 channels per group, or use DepthwiseConv2D",
         )
 
 
 def _padded_pooling(node, graph):
-    """The delegate merges zero padding into the pooling, which then ignores the zeros instead of pooling them."""
+    """The delegate merges zero padding into the pooling, which then ignores the zeros instead of pooling
+    them.
+    """
     if node.operator not in ("PAD", "PADV2"):
         return None
-    pooled = [n.operator for n in graph.consumers(node.outputs[0]) if n.operator in ("MAX_POOL_2D", "AVERAGE_POOL_2D")]
+    pooled = [
+        n.operator
+        for n in graph.consumers(node.outputs[0])
+        if n.operator in ("MAX_POOL_2D", "AVERAGE_POOL_2D")
+    ]
     if pooled:
         return (
             f"padding directly before {pooled[0]}; the delegate merges the two and computes wrong values",
@@ -283,14 +330,60 @@ def _padded_pooling(node, graph):
         )
 
 
+def _padded_upsampling(node, graph):
+    """The delegate takes the "same" padding of the convolution of equal stride for that of the transposed
+    one.
+    """
+    if node.operator != "TRANSPOSE_CONV" or node.options.padding != _SAME:
+        return None
+    sizes = node.inputs[2].shape[1:3]
+    kernels = node.inputs[1].shape[1:3]
+    strides = (node.options.strideH, node.options.strideW)
+    for size, kernel, stride in zip(sizes, kernels, strides, strict=True):
+        cut = max(kernel - stride, 0) // 2
+        taken = cut if size is None else max(0, (ceil(size / stride) - 1) * stride + kernel - size) // 2
+        if taken != cut:
+            return (
+                f"kernel {kernel}, stride {stride} and 'same' padding on {size} pixels; the delegate cuts "
+                f"off {taken} pixels "
+                f"instead of {cut} and computes wrong values",
+                f"Conv2DTranspose(padding='valid') followed by Cropping2D({cut}), or an input that the "
+                "stride divides",
+            )
+
+
+def _large_kernel(node, graph):
+    """Texture rows that the kernel of a transposed convolution takes: one per position and four input
+    channels.
+    """
+    if node.operator != "TRANSPOSE_CONV":
+        return None
+    _, height, width, channels = node.inputs[1].shape
+    rows = height * width * ceil(channels / 4)
+    if rows > TEXTURE_ROWS:
+        return (
+            f"a {height}x{width} kernel over {channels} channels needs a texture of {rows} rows; WebGPU has "
+            f"{TEXTURE_ROWS}",
+            "upsample in two smaller steps, or bilinearly with UpSampling2D",
+        )
+
+
 def _splitting(node, graph):
-    if node.operator in ("SPLIT", "SPLIT_V", "UNPACK") and sum(bool(graph.consumers(t)) for t in node.outputs) > 1:
-        return "several outputs are used; the delegate mixes them up and computes wrong values", "slice instead: x[..., :8], x[..., 8:]"
+    if (
+        node.operator in ("SPLIT", "SPLIT_V", "UNPACK")
+        and sum(bool(graph.consumers(t)) for t in node.outputs) > 1
+    ):
+        return (
+            "several outputs are used; the delegate mixes them up and computes wrong values",
+            "slice instead: x[..., :8], x[..., 8:]",
+        )
 
 
 def _squeezing(node, graph):
     options = node.options
-    if node.operator == "STRIDED_SLICE" and (options.shrinkAxisMask or options.newAxisMask or options.ellipsisMask):
+    if node.operator == "STRIDED_SLICE" and (
+        options.shrinkAxisMask or options.newAxisMask or options.ellipsisMask
+    ):
         return "a slice that removes or adds an axis", SQUEEZED
 
 

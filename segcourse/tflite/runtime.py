@@ -31,7 +31,9 @@ class Runner:
         from ai_edge_litert.interpreter import Interpreter
 
         if not Path(path).is_file():
-            raise FileNotFoundError(f"There is no file {path}. Write one with convert(model, path, input_size).")
+            raise FileNotFoundError(
+                f"There is no file {path}. Write one with convert(model, path, input_size)."
+            )
         self.threads = _usable_threads() if threads is None else threads
         if self.threads < 1:
             raise ValueError(f"threads is {threads}; needed is 1 or more.")
@@ -40,7 +42,9 @@ class Runner:
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         if len(inputs) != 1 or len(inputs[0]["shape"]) != 4 or inputs[0]["dtype"] != np.float32:
             got = ", ".join(f"{np.dtype(i['dtype']).name}{i['shape'].tolist()}" for i in inputs)
-            raise ValueError(f"{path} takes {got}; needed is one image float32[1, H, W, C]. Write the file with convert().")
+            raise ValueError(
+                f"{path} takes {got}; needed is one image float32[1, H, W, C]. Write the file with convert()."
+            )
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
         self.input_shape = tuple(int(n) for n in inputs[0]["shape"])
         self.output_shape = tuple(int(n) for n in outputs[0]["shape"])
@@ -64,14 +68,19 @@ class Runner:
 
 
 def checked_images(images, shape):
-    """`images` as an array, if they are at least one image of the file's input `shape` (1, H, W, C); None fits any."""
+    """`images` as an array, if they are at least one image of the file's input `shape` (1, H, W, C); None
+    fits any.
+    """
     images = np.asarray(images)
     fits = images.ndim == 4 and len(images) > 0
-    if not fits or any(want not in (None, got) for want, got in zip(shape[1:], images.shape[1:], strict=True)):
+    if not fits or any(
+        want not in (None, got) for want, got in zip(shape[1:], images.shape[1:], strict=True)
+    ):
         needed = ", ".join("any" if n is None else str(n) for n in shape[1:])
         raise ValueError(
             f"images have shape {images.shape}; the file takes [N, {needed}] with N >= 1. Resize the images, "
-            "or convert the model again with their input_size; one image needs its batch axis: image[np.newaxis]."
+            "or convert the model again with their input_size; one image needs its batch axis: "
+            "image[np.newaxis]."
         )
     return images
 
@@ -100,7 +109,8 @@ class Agreement:
     def __str__(self):
         return (
             f"{self.equal_labels:.4%} of {self.pixels:,} labels equal; largest logit difference "
-            f"{self.largest_difference:.2g} = {self.relative_difference:.1e} of the range {self.logit_range:.3g}"
+            f"{self.largest_difference:.2g} = {self.relative_difference:.1e} of the range "
+            f"{self.logit_range:.3g}"
         )
 
 
@@ -111,7 +121,9 @@ def agreement(expected, logits):
         ValueError: the two have different shapes.
     """
     if expected.shape != logits.shape:
-        raise ValueError(f"Logits of shapes {expected.shape} and {logits.shape} cannot be compared: they must be equal.")
+        raise ValueError(
+            f"Logits of shapes {expected.shape} and {logits.shape} cannot be compared: they must be equal."
+        )
     equal = expected.argmax(axis=-1) == logits.argmax(axis=-1)
     difference = np.abs(expected - logits).max()
     return Agreement(float(equal.mean()), float(difference), float(np.ptp(expected)), equal.size)
@@ -123,7 +135,8 @@ def compare(model, path, images):
     Args:
         model: the `keras.Model` that was converted.
         path: its `.tflite` file.
-        images: [N, H, W, C], uint8 or float in 0..255, of the file's size; real images, not noise, for a figure that counts.
+        images: [N, H, W, C], uint8 or float in 0..255, of the file's size; real images, not noise, for a
+            figure that counts.
 
     Returns:
         An `Agreement` of the file's logits with Keras'.
@@ -165,7 +178,9 @@ class Benchmark:
 
     @property
     def speedup(self):
-        """How many times faster than `model.predict` (median of the one / median of the other); None without a model."""
+        """How many times faster than `model.predict` (median of the one / median of the other); None without
+        a model.
+        """
         return None if self.keras_seconds is None else float(np.median(self.keras_seconds)) / self.median
 
     def __str__(self):
@@ -174,11 +189,13 @@ class Benchmark:
             f"{self.path.name}: {self.file_bytes / 1e3:,.0f} kB",
             f"  latency  {1e3 * self.median:.2f} ms (middle half of {len(self.seconds)} runs: "
             f"{1e3 * low:.2f} to {1e3 * high:.2f} ms), {self.threads} thread(s)",
-            f"  memory   {self.process_bytes / 1e6:.0f} MB at peak, {self.file_memory_bytes / 1e6:.0f} MB of it for this network",
+            f"  memory   {self.process_bytes / 1e6:.0f} MB at peak, {self.file_memory_bytes / 1e6:.0f} MB "
+            "of it for this network",
         ]
         if self.keras_seconds is not None:
             lines.append(
-                f"  Keras    {1e3 * np.median(self.keras_seconds):.2f} ms for model.predict: {self.speedup:.1f} times as long"
+                f"  Keras    {1e3 * np.median(self.keras_seconds):.2f} ms for model.predict: "
+                f"{self.speedup:.1f} times as long"
             )
         return "\n".join(lines)
 
@@ -188,10 +205,12 @@ def benchmark(path, images=None, threads=None, runs=50, model=None):
 
     Args:
         path: a `.tflite` file.
-        images: [N, H, W, C] that the runs take in turn; noise by default (the time does not depend on the picture).
+        images: [N, H, W, C] that the runs take in turn; noise by default (the time does not depend on the
+            picture).
         threads: as in `Runner`.
         runs: measured runs, after a tenth as many (at least 3) for warming up.
-        model: a `keras.Model` to time in the same run, batch 1 through `model.predict`, on all of TensorFlow's threads.
+        model: a `keras.Model` to time in the same run, batch 1 through `model.predict`, on all of
+            TensorFlow's threads.
 
     Returns:
         A `Benchmark`; `print` it.

@@ -1,9 +1,9 @@
 """ToyCam: a procedural street world with CamVid's 11 classes, exact labels, depth and layers.
 
-Image k of seed s is the same on every platform, every NumPy version and whatever else was drawn. Two rules keep it so:
-random numbers come from raw Philox words keyed by (seed, index), and whatever reaches a pixel uses only operations that
-IEEE 754 fixes to the bit (+ - * / sqrt, comparisons, floor, integers, table lookups): no sin, exp or power, no sums over
-float arrays, no drawing library.
+Image k of seed s is the same on every platform, every NumPy version and whatever else was drawn. Two rules
+keep it so: random numbers come from raw Philox words keyed by (seed, index), and whatever reaches a pixel
+uses only operations that IEEE 754 fixes to the bit (+ - * / sqrt, comparisons, floor, integers, table
+lookups): no sin, exp or power, no sums over float arrays, no drawing library.
 """
 
 import os
@@ -18,7 +18,7 @@ from .render import Layer, rasterise
 from .shapes import Draws
 from .world import CLASSES, World, sample
 
-VERSION = 1  # raise it whenever a pixel changes: cached files of older versions are then ignored
+VERSION = 2  # raise it whenever a pixel changes: cached files of older versions are then ignored
 SPLITS = {"train": (0, 800), "val": (1, 100), "test": (2, 100)}
 SMALLEST = 32
 
@@ -29,8 +29,8 @@ __all__ = ["CLASSES", "Layer", "Scene", "World", "load", "render", "scene"]
 class Scene:
     """One street.
 
-    image: uint8[H, W, 3] RGB; labels: uint8[H, W] class ids 0..10; depth: float32[H, W] metres (inf in the sky);
-    layers: what was painted, back to front; world: camera, light and things, independent of the size.
+    image: uint8[H, W, 3] RGB; labels: uint8[H, W] class ids 0..10; depth: float32[H, W] metres (inf in the
+    sky); layers: what was painted, back to front; world: camera, light and things, independent of the size.
     """
 
     image: np.ndarray
@@ -41,7 +41,8 @@ class Scene:
 
 
 def scene(seed, index, size=(96, 128)):
-    """The `Scene` number `index` of stream `seed` at `size` (rows, columns), each at least 32. Raises ValueError."""
+    """The `Scene` number `index` of stream `seed` at `size` (rows, columns), each at least 32. Raises
+    ValueError."""
     _check(seed, index, size)
     world = sample(seed, index)
     canvas, image = rasterise(world, tuple(size), Draws(seed, index + 2**40))
@@ -61,7 +62,8 @@ def render(seed, count, size=(96, 128), start=0):
 
 
 def load(split, size=None, count=None):
-    """The first `count` scenes (default: all) of "train" (800), "val" (100) or "test" (100) at `size`, default (96, 128).
+    """The first `count` scenes (default: all) of "train" (800), "val" (100) or "test" (100) at `size`,
+    default (96, 128).
 
     Returns (images uint8[N, H, W, 3], labels uint8[N, H, W]). The whole split is rendered once and kept in
     `cache_folder()`. Raises ValueError for an unknown split, a bad size or a bad count.
@@ -73,7 +75,9 @@ def load(split, size=None, count=None):
     count = total if count is None else count
     _check(seed, 0, size)
     if not 0 <= count <= total:
-        raise ValueError(f"count is {count}; {split} has {total} scenes: ask for 0 to {total}, or use render() for more")
+        raise ValueError(
+            f"count is {count}; {split} has {total} scenes: ask for 0 to {total}, or use render() for more"
+        )
     path = cache_folder() / f"toycam-v{VERSION}-{split}-{size[0]}x{size[1]}.npz"
     images, labels = _read(path, (total, *size)) or _fill(path, seed, total, size)
     return images[:count], labels[:count]
@@ -83,13 +87,16 @@ def _check(seed, index, size):
     if seed < 0 or index < 0:
         raise ValueError(f"seed and index are {seed} and {index}; both number a scene, give 0 or more")
     if len(size) != 2 or min(size) < SMALLEST or any(int(n) != n for n in size):
-        raise ValueError(f"size is {tuple(size)}; ToyCam needs (rows, columns), whole numbers of at least {SMALLEST}, such as (96, 128)")
+        raise ValueError(
+            f"size is {tuple(size)}; ToyCam needs (rows, columns), whole numbers of at least {SMALLEST}, "
+            "such as (96, 128)"
+        )
 
 
 def _read(path, shape):
     """The cached split, or None when there is no whole file of that shape."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             images, labels = file["images"], file["labels"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -1,8 +1,9 @@
-"""Sprites and noise of the ToyCam world: drawn once per process from exact arithmetic, sampled for ever after.
+"""Sprites and noise of the ToyCam world: drawn once per process, sampled ever after.
 
-A sprite is a stack of planes [10, h, w] in which everything is premultiplied by coverage: alpha, a fixed colour (3),
-three paint slots (how much of paint 1, 2, 3 shows), and a glow colour (3) that shines at night. It is stored with
-its half, quarter, ... sizes, each framed by one transparent pixel, so that any scale is one bilinear lookup.
+A sprite is a stack of planes [10, h, w] in which everything is premultiplied by coverage: alpha, a fixed
+colour (3), three paint slots (how much of paint 1, 2, 3 shows), and a glow colour (3) that shines at night.
+It is stored with its half, quarter, ... sizes, each framed by one transparent pixel, so that any scale is one
+bilinear lookup.
 """
 
 from functools import cache
@@ -18,14 +19,13 @@ class Draws:
 
     def __init__(self, stream, key):
         self._bits = np.random.Philox(key=np.array([stream, key], np.uint64))
-        self._pool = iter(())
+        self._pool = []
 
     def __call__(self, low=0.0, high=1.0):
         """The next number, a Python float in [low, high)."""
-        for value in self._pool:
-            return low + (high - low) * value
-        self._pool = iter(uniforms(self._bits.random_raw(1024)).tolist())
-        return self(low, high)
+        if not self._pool:
+            self._pool = uniforms(self._bits.random_raw(1024)).tolist()[::-1]
+        return low + (high - low) * self._pool.pop()
 
     def chance(self, probability):
         return self() < probability
@@ -67,7 +67,8 @@ def noise(octaves=(4, 8, 16, 32, 64), key=0, size=256):
 
 
 class Sketch:
-    """A canvas of `width` x `height` metres (y upwards from the ground) that shapes are painted on, one over the other."""
+    """A canvas of `width` x `height` metres (y upwards from the ground) that shapes are painted on, one over
+    the other."""
 
     def __init__(self, width, height):
         self.width, self.height = width, height
@@ -78,7 +79,7 @@ class Sketch:
         self.planes = np.zeros((10, ROWS, columns), np.float32)
 
     def fill(self, mask, color=(0.0, 0.0, 0.0), paint=None, shade=1.0, glow=None, alpha=1.0):
-        """Paint where `mask` is true: a fixed `color`, or paint slot 0..2, times `shade` (number or array)."""
+        """Paint where `mask` is true: a fixed `color` or paint slot 0..2, times `shade` (number, array)."""
         mask = np.broadcast_to(mask, self.planes.shape[1:])
         values = [alpha, *(alpha * c * shade for c in (color if paint is None else (0.0, 0.0, 0.0)))]
         values += [alpha * shade if slot == paint else 0.0 for slot in range(3)]
@@ -130,12 +131,14 @@ class Sketch:
         while min(planes.shape[1:]) >= 4 and planes.shape[1] > 4:
             rows, columns = planes.shape[1] // 2 * 2, planes.shape[2] // 2 * 2
             p = planes[:, :rows, :columns]
-            planes = (p[:, ::2, ::2] + p[:, 1::2, ::2] + p[:, ::2, 1::2] + p[:, 1::2, 1::2]) * np.float32(0.25)
+            planes = (p[:, ::2, ::2] + p[:, 1::2, ::2] + p[:, ::2, 1::2] + p[:, 1::2, 1::2]) * np.float32(
+                0.25
+            )
             levels.append(np.ascontiguousarray(np.pad(planes, ((0, 0), (1, 1), (1, 1)))))
         return self.width, self.height, levels
 
 
-# --- cars: (length, width, height, waist, hood end, windscreen top, roof end, tail top) in metres ---------------------
+# --- cars: (length, width, height, waist, hood end, windscreen top, roof end, tail top) in metres -----------
 CARS = {
     "hatch": (3.9, 1.75, 1.48, 0.92, 0.95, 1.65, 3.2, 3.8),
     "sedan": (4.6, 1.80, 1.44, 0.92, 1.25, 2.0, 3.2, 3.85),
@@ -152,12 +155,27 @@ def car_side(kind):
     s = Sketch(length, height)
     top = height - 0.04
     shade = np.clip(0.62 + 0.42 * s.y / waist, 0.0, 1.06) + 0.12 * (abs(s.y - waist + 0.12) < 0.05)
-    s.fill(s.polygon((0.03, 0.22), (0.02, waist - 0.25), (0.12, waist - 0.12), (hood, waist), (screen, top),
-                     (roof, top), (tail, waist), (length - 0.03, waist - 0.06), (length - 0.02, 0.25)), paint=0, shade=shade)  # fmt: skip
+    s.fill(
+        s.polygon(
+            (0.03, 0.22),
+            (0.02, waist - 0.25),
+            (0.12, waist - 0.12),
+            (hood, waist),
+            (screen, top),
+            (roof, top),
+            (tail, waist),
+            (length - 0.03, waist - 0.06),
+            (length - 0.02, 0.25),
+        ),
+        paint=0,
+        shade=shade,
+    )
     sill = waist + 0.05
     if kind != "truck":
         slope = GLASS if kind != "bus" else (0.16, 0.2, 0.24)
-        window = s.polygon((hood + 0.22, sill), (screen + 0.1, top - 0.1), (roof - 0.12, top - 0.1), (tail - 0.3, sill))
+        window = s.polygon(
+            (hood + 0.22, sill), (screen + 0.1, top - 0.1), (roof - 0.12, top - 0.1), (tail - 0.3, sill)
+        )
         s.fill(window, slope, shade=0.8 + 0.9 * (s.y - sill) / (top - sill), glow=(0.1, 0.09, 0.06))
         step = 1.15 if kind == "bus" else 1.05
         for pillar in np.arange(screen + step, roof - 0.3, step).tolist():
@@ -168,7 +186,11 @@ def car_side(kind):
         s.fill(s.box(1.6, 0.9, length - 0.05, top), paint=1, shade=0.9 + 0.1 * (abs(s.y - 2.2) < 0.25))
     s.fill(s.box(0.1, 0.2, length - 0.1, 0.3), (0.1, 0.1, 0.1))
     s.fill(s.box(0.03, waist - 0.28, 0.22, waist - 0.15), (0.9, 0.9, 0.82), glow=(1.0, 0.95, 0.75))
-    s.fill(s.box(length - 0.2, waist - 0.25, length - 0.03, waist - 0.1), (0.6, 0.08, 0.06), glow=(1.0, 0.1, 0.05))
+    s.fill(
+        s.box(length - 0.2, waist - 0.25, length - 0.03, waist - 0.1),
+        (0.6, 0.08, 0.06),
+        glow=(1.0, 0.1, 0.05),
+    )
     radius = 0.31 if length < 5.5 else 0.45
     for cx in (length * 0.19 + 0.03, length * 0.81 - 0.06):
         s.fill(s.ellipse(cx, radius, radius + 0.07) & (s.y > 0.22), (0.05, 0.05, 0.05))
@@ -186,14 +208,35 @@ def car_end(kind, back):
     for x0 in (0.1, w - 0.36):
         s.fill(s.box(x0, 0.0, x0 + 0.26, 0.5), TYRE)
     shade = np.clip(0.55 + 0.45 * s.y / waist, 0.0, 1.02) - 0.25 * abs(s.x - w / 2) / w
-    s.fill(s.polygon((0.06, 0.24), (0.02, 0.5), (0.04, waist - 0.05), (0.12, waist + 0.02), (w - 0.12, waist + 0.02),
-                     (w - 0.04, waist - 0.05), (w - 0.02, 0.5), (w - 0.06, 0.24)), paint=0, shade=shade)  # fmt: skip
-    cabin = s.polygon((0.1, waist), (inset + 0.04, top - 0.1), (inset + 0.14, top), (w - inset - 0.14, top), (w - inset - 0.04, top - 0.1), (w - 0.1, waist))  # fmt: skip
+    s.fill(
+        s.polygon(
+            (0.06, 0.24),
+            (0.02, 0.5),
+            (0.04, waist - 0.05),
+            (0.12, waist + 0.02),
+            (w - 0.12, waist + 0.02),
+            (w - 0.04, waist - 0.05),
+            (w - 0.02, 0.5),
+            (w - 0.06, 0.24),
+        ),
+        paint=0,
+        shade=shade,
+    )
+    cabin = s.polygon(
+        (0.1, waist),
+        (inset + 0.04, top - 0.1),
+        (inset + 0.14, top),
+        (w - inset - 0.14, top),
+        (w - inset - 0.04, top - 0.1),
+        (w - 0.1, waist),
+    )
     s.fill(cabin, paint=1 if kind == "truck" else 0, shade=0.98)
     if not (kind == "truck" and back):
         low, high = waist + 0.05, top - (0.45 if tall else 0.1)
         glass = s.polygon((0.22, low), (inset + 0.12, high), (w - inset - 0.12, high), (w - 0.22, low))
-        gleam = 0.7 + 1.1 * (s.y - low) / (high - low) + 0.7 * (abs(s.x - 0.45 * w - (s.y - low) * 0.4) < 0.07)
+        gleam = (
+            0.7 + 1.1 * (s.y - low) / (high - low) + 0.7 * (abs(s.x - 0.45 * w - (s.y - low) * 0.4) < 0.07)
+        )
         s.fill(glass, GLASS, shade=gleam, glow=(0.06, 0.055, 0.04))
         if not tall:
             for cx in (0.32 * w, 0.68 * w):  # head rests
@@ -202,7 +245,9 @@ def car_end(kind, back):
     s.fill(s.box(w / 2 - 0.26, 0.42, w / 2 + 0.26, 0.54), (0.85, 0.85, 0.75))
     for x0 in (0.08, w - 0.4):
         if back:
-            s.fill(s.box(x0, waist - 0.32, x0 + 0.32, waist - 0.12), (0.7, 0.08, 0.06), glow=(1.5, 0.12, 0.06))
+            s.fill(
+                s.box(x0, waist - 0.32, x0 + 0.32, waist - 0.12), (0.7, 0.08, 0.06), glow=(1.5, 0.12, 0.06)
+            )
         else:
             s.fill(s.ellipse(x0 + 0.16, waist - 0.27, 0.17, 0.1), (0.95, 0.95, 0.9), glow=(2.2, 2.0, 1.5))
     if not back:
@@ -210,21 +255,44 @@ def car_end(kind, back):
     return s.finish()
 
 
-# --- people: paint 0 = shirt, 1 = trousers, 2 = skin ---------------------------------------------------------------
+# --- people: paint 0 = shirt, 1 = trousers, 2 = skin --------------------------------------------------------
 @cache
 def pedestrian(variant):
     s = Sketch(0.92, 1.8)
-    spread, skirt, bag, hat = (0.24, 0.1, 0.18, 0.05, 0.3, 0.12)[variant], variant in (1, 5), variant in (2, 4), variant == 3
+    spread, skirt, bag, hat = (
+        (0.24, 0.1, 0.18, 0.05, 0.3, 0.12)[variant],
+        variant in (1, 5),
+        variant in (2, 4),
+        variant == 3,
+    )
     light, middle = 1.12 - 0.45 * s.x / 0.92, 0.46
     for side, dark in ((1, 0.72), (-1, 1.0)):  # the far leg and arm first, darker
         foot = middle + side * spread
-        s.fill(s.limb(middle + side * 0.05, 0.86, middle + side * (0.06 + spread * 0.5), 0.45, 0.085), paint=2 if skirt else 1, shade=light * dark)
-        s.fill(s.limb(middle + side * (0.06 + spread * 0.5), 0.45, foot, 0.09, 0.07), paint=2 if skirt else 1, shade=light * dark)
+        s.fill(
+            s.limb(middle + side * 0.05, 0.86, middle + side * (0.06 + spread * 0.5), 0.45, 0.085),
+            paint=2 if skirt else 1,
+            shade=light * dark,
+        )
+        s.fill(
+            s.limb(middle + side * (0.06 + spread * 0.5), 0.45, foot, 0.09, 0.07),
+            paint=2 if skirt else 1,
+            shade=light * dark,
+        )
         s.fill(s.limb(foot - 0.02, 0.05, foot + 0.08, 0.045, 0.045), (0.1, 0.08, 0.07))
-        s.fill(s.limb(middle + side * 0.14, 1.38, middle + side * (0.2 + spread * 0.4), 0.98, 0.06), paint=0, shade=light * dark * 0.85)
+        s.fill(
+            s.limb(middle + side * 0.14, 1.38, middle + side * (0.2 + spread * 0.4), 0.98, 0.06),
+            paint=0,
+            shade=light * dark * 0.85,
+        )
         s.fill(s.ellipse(middle + side * (0.2 + spread * 0.4), 0.92, 0.05), paint=2, shade=light)
     if skirt:
-        s.fill(s.polygon((middle - 0.14, 1.0), (middle + 0.14, 1.0), (middle + 0.25, 0.52), (middle - 0.25, 0.52)), paint=1, shade=light)
+        s.fill(
+            s.polygon(
+                (middle - 0.14, 1.0), (middle + 0.14, 1.0), (middle + 0.25, 0.52), (middle - 0.25, 0.52)
+            ),
+            paint=1,
+            shade=light,
+        )
     s.fill(s.limb(middle, 1.33, middle, 0.98, 0.155), paint=0, shade=light)
     s.fill(s.box(middle - 0.15, 0.8, middle + 0.15, 0.95), paint=1, shade=light)
     if bag:
@@ -232,9 +300,17 @@ def pedestrian(variant):
     s.fill(s.box(middle - 0.05, 1.4, middle + 0.05, 1.55), paint=2, shade=light * 0.85)
     s.fill(s.ellipse(middle, 1.64, 0.115, 0.14), paint=2, shade=light)
     hair = (0.12, 0.08, 0.05) if variant % 2 else (0.4, 0.28, 0.14)
-    s.fill(s.ellipse(middle - 0.015, 1.7, 0.125, 0.1) & (s.y > 1.66 - 0.5 * (s.x < middle - 0.04)), hair, shade=light)
+    s.fill(
+        s.ellipse(middle - 0.015, 1.7, 0.125, 0.1) & (s.y > 1.66 - 0.5 * (s.x < middle - 0.04)),
+        hair,
+        shade=light,
+    )
     if hat:
-        s.fill(s.limb(middle - 0.17, 1.71, middle + 0.17, 1.71, 0.03) | (s.ellipse(middle, 1.72, 0.12, 0.08) & (s.y > 1.7)), (0.35, 0.1, 0.1))
+        s.fill(
+            s.limb(middle - 0.17, 1.71, middle + 0.17, 1.71, 0.03)
+            | (s.ellipse(middle, 1.72, 0.12, 0.08) & (s.y > 1.7)),
+            (0.35, 0.1, 0.1),
+        )
     return s.finish()
 
 
@@ -242,7 +318,12 @@ def _wheel(s, cx, r):
     s.fill(s.ellipse(cx, r, r), TYRE)
     s.fill(s.ellipse(cx, r, r - 0.06), (0.45, 0.45, 0.46), alpha=0.55)  # spokes, seen through
     for dx, dy in ((1.0, 0.0), (0.0, 1.0), (0.7, 0.7), (0.7, -0.7)):
-        s.fill(s.limb(cx - dx * (r - 0.03), r - dy * (r - 0.03), cx + dx * (r - 0.03), r + dy * (r - 0.03), 0.009), (0.3, 0.3, 0.3))
+        s.fill(
+            s.limb(
+                cx - dx * (r - 0.03), r - dy * (r - 0.03), cx + dx * (r - 0.03), r + dy * (r - 0.03), 0.009
+            ),
+            (0.3, 0.3, 0.3),
+        )
     s.fill(s.ellipse(cx, r, 0.05), (0.2, 0.2, 0.2))
 
 
@@ -262,7 +343,14 @@ def bicyclist(view, variant):
         _wheel(s, 0.38, 0.35), _wheel(s, 1.45, 0.35)
         frame = (0.12, 0.12, 0.14) if helmet else (0.65, 0.12, 0.1)
         s.fill(s.limb(1.1, 0.92, 0.93, 0.33, 0.065), paint=1, shade=light * 0.65)
-        for line in ((0.38, 0.35, 0.55, 0.92), (0.52, 0.8, 1.15, 0.8), (0.52, 0.75, 0.95, 0.32), (0.95, 0.32, 1.18, 0.88), (0.95, 0.32, 1.45, 0.35), (1.16, 0.8, 1.45, 0.35)):
+        for line in (
+            (0.38, 0.35, 0.55, 0.92),
+            (0.52, 0.8, 1.15, 0.8),
+            (0.52, 0.75, 0.95, 0.32),
+            (0.95, 0.32, 1.18, 0.88),
+            (0.95, 0.32, 1.45, 0.35),
+            (1.16, 0.8, 1.45, 0.35),
+        ):
             s.fill(s.limb(*line, 0.032), frame)
         s.fill(s.limb(0.42, 1.0, 0.56, 0.94, 0.035), (0.08, 0.08, 0.08))
         s.fill(s.limb(1.08, 0.93, 1.3, 0.94, 0.05), (0.08, 0.08, 0.08))
@@ -270,7 +358,11 @@ def bicyclist(view, variant):
         s.fill(s.limb(0.84, 0.7, 0.98, 0.3, 0.065), paint=1, shade=light)
         s.fill(s.limb(0.92, 0.24, 1.02, 0.24, 0.04), (0.1, 0.08, 0.07))
         s.fill(s.limb(1.14, 1.02, 0.93, 1.36, 0.15), paint=0, shade=light)
-        s.fill(s.limb(0.9, 1.36, 0.68, 1.12, 0.055) | s.limb(0.68, 1.12, 0.5, 1.02, 0.045), paint=0, shade=light * 0.85)
+        s.fill(
+            s.limb(0.9, 1.36, 0.68, 1.12, 0.055) | s.limb(0.68, 1.12, 0.5, 1.02, 0.045),
+            paint=0,
+            shade=light * 0.85,
+        )
         _rider_head(s, 0.85, 1.57, helmet, light)
         return s.finish()
     s = Sketch(0.8, 1.78)
@@ -288,9 +380,21 @@ def bicyclist(view, variant):
     return s.finish()
 
 
-# --- signs: whole faces of about one metre ---------------------------------------------------------------------------
+# --- signs: whole faces of about one metre ------------------------------------------------------------------
 WHITE, RED, BLUE, BLACK = (0.92, 0.92, 0.9), (0.75, 0.09, 0.1), (0.1, 0.25, 0.62), (0.08, 0.08, 0.08)
-SIGNS = ("ban", "limit", "must", "yield", "warn", "park", "stop", "diamond", "route", "lights_red", "lights_green")
+SIGNS = (
+    "ban",
+    "limit",
+    "must",
+    "yield",
+    "warn",
+    "park",
+    "stop",
+    "diamond",
+    "route",
+    "lights_red",
+    "lights_green",
+)
 
 
 def _arrow(s, color):
@@ -313,13 +417,24 @@ def sign(kind):
     elif kind in ("yield", "warn"):
         flip = 1.0 if kind == "warn" else -1.0
         for grow, color in ((0.49, RED), (0.3, WHITE)):
-            s.fill(s.polygon((0.5, 0.5 + flip * grow * 0.95 - flip * 0.04), (0.5 - grow, 0.5 - flip * grow * 0.72 - flip * 0.04), (0.5 + grow, 0.5 - flip * grow * 0.72 - flip * 0.04)), color)
+            s.fill(
+                s.polygon(
+                    (0.5, 0.5 + flip * grow * 0.95 - flip * 0.04),
+                    (0.5 - grow, 0.5 - flip * grow * 0.72 - flip * 0.04),
+                    (0.5 + grow, 0.5 - flip * grow * 0.72 - flip * 0.04),
+                ),
+                color,
+            )
         if kind == "warn":
             s.fill(s.box(0.46, 0.42, 0.54, 0.66) | s.ellipse(0.5, 0.34, 0.05), BLACK)
     elif kind == "park":
         s.fill(s.box(0.03, 0.03, 0.97, 0.97), WHITE)
         s.fill(s.box(0.08, 0.08, 0.92, 0.92), BLUE)
-        s.fill((s.ellipse(0.52, 0.62, 0.23, 0.2) & ~s.ellipse(0.5, 0.62, 0.11, 0.09)) | s.box(0.3, 0.2, 0.42, 0.82), WHITE)
+        s.fill(
+            (s.ellipse(0.52, 0.62, 0.23, 0.2) & ~s.ellipse(0.5, 0.62, 0.11, 0.09))
+            | s.box(0.3, 0.2, 0.42, 0.82),
+            WHITE,
+        )
     elif kind == "stop":
         edge = abs(s.x - 0.5) + abs(s.y - 0.5)
         for size, color in ((0.48, WHITE), (0.43, RED)):
@@ -341,13 +456,17 @@ def sign(kind):
 def _traffic_lights(red):
     s = Sketch(0.44, 1.1)
     s.fill(s.box(0.02, 0.02, 0.42, 1.08), (0.07, 0.08, 0.08))
-    lamps = ((0.88, (0.95, 0.12, 0.08), red), (0.55, (0.95, 0.65, 0.1), False), (0.22, (0.1, 0.85, 0.4), not red))
+    lamps = (
+        (0.88, (0.95, 0.12, 0.08), red),
+        (0.55, (0.95, 0.65, 0.1), False),
+        (0.22, (0.1, 0.85, 0.4), not red),
+    )
     for y, color, on in lamps:
         s.fill(s.ellipse(0.22, y, 0.15), color, shade=1.0 if on else 0.25, glow=color if on else None)
     return s.finish()
 
 
-# --- trees: paint 0 = leaves, 1 = leaves of a second hue; x, y in metres of a tree about 6 m high ---------------------
+# --- trees: paint 0 = leaves, 1 = leaves of a second hue; x, y in metres of a tree about 6 m high -----------
 TREES = ("oak", "lime", "poplar", "fir", "birch", "plane", "bare", "bush")
 BARK = (0.3, 0.24, 0.19)
 
@@ -357,7 +476,16 @@ def _branch(s, x, y, dx, dy, r, depth, draws):
     if depth:
         for turn in (draws(0.3, 0.6), draws(-0.6, -0.3)):
             keep = draws(0.66, 0.78)
-            _branch(s, x + dx, y + dy, keep * (dx + turn * dy), keep * (dy - turn * dx), r * 0.68, depth - 1, draws)
+            _branch(
+                s,
+                x + dx,
+                y + dy,
+                keep * (dx + turn * dy),
+                keep * (dy - turn * dx),
+                r * 0.68,
+                depth - 1,
+                draws,
+            )
 
 
 @cache
@@ -373,7 +501,13 @@ def tree(kind):
     trunk = 0.14 if kind == "birch" else 0.22
     color = (0.72, 0.7, 0.66) if kind == "birch" else BARK
     side_light = 1.25 - 0.55 * (s.x - cx + trunk) / (2 * trunk)
-    s.fill(s.polygon((cx - trunk * 1.3, 0.0), (cx - trunk * 0.7, 3.2), (cx + trunk * 0.7, 3.2), (cx + trunk * 1.3, 0.0)), color, shade=side_light)
+    s.fill(
+        s.polygon(
+            (cx - trunk * 1.3, 0.0), (cx - trunk * 0.7, 3.2), (cx + trunk * 0.7, 3.2), (cx + trunk * 1.3, 0.0)
+        ),
+        color,
+        shade=side_light,
+    )
     if kind == "bare":
         for turn in (-0.7, -0.25, 0.2, 0.65):
             _branch(s, cx, 1.7 + 0.5 * abs(turn), turn * 1.2, 1.35, 0.13, 4, draws)
@@ -383,13 +517,22 @@ def tree(kind):
             y, half = 0.9 + step * 0.5, 1.65 * (1.0 - step / 13.5)
             for _ in range(26 - step):
                 x, drop = draws(-1.0, 1.0), draws(0.0, 0.3)
-                s.blob(cx + x * half, y + (1.0 - abs(x)) * 0.42 - drop, 0.17, int(draws(0, 1.6)), 0.82 - 0.34 * x + draws(-0.14, 0.14) - drop)
+                s.blob(
+                    cx + x * half,
+                    y + (1.0 - abs(x)) * 0.42 - drop,
+                    0.17,
+                    int(draws(0, 1.6)),
+                    0.82 - 0.34 * x + draws(-0.14, 0.14) - drop,
+                )
         return s.finish()
     s.fill(s.limb(cx, 2.4, cx - 0.9, 3.6, 0.1) | s.limb(cx, 2.2, cx + 0.9, 3.5, 0.1), color, shade=0.8)
     count, y, rx, ry, r = {
-        "oak": (430, 4.0, 2.65, 2.1, 0.27), "lime": (380, 4.1, 1.95, 2.2, 0.25), "poplar": (330, 4.2, 1.0, 3.2, 0.22),
-        "birch": (210, 4.2, 1.7, 2.1, 0.2), "plane": (430, 4.6, 2.8, 1.5, 0.26),
-    }[kind]  # fmt: skip
+        "oak": (430, 4.0, 2.65, 2.1, 0.27),
+        "lime": (380, 4.1, 1.95, 2.2, 0.25),
+        "poplar": (330, 4.2, 1.0, 3.2, 0.22),
+        "birch": (210, 4.2, 1.7, 2.1, 0.2),
+        "plane": (430, 4.6, 2.8, 1.5, 0.26),
+    }[kind]
     _crown(s, draws, count, cx, y, rx, ry, r)
     return s.finish()
 
@@ -406,4 +549,6 @@ def _crown(s, draws, count, cx, cy, rx, ry, r):
         late = number / count
         facing = (0.55 * y - 0.5 * x) * (0.5 + 0.5 * late) + 0.25 * ((y - y0) - (x - x0))
         shade = 0.55 + 0.27 * late + 0.5 * facing + draws(-0.09, 0.09)
-        s.blob(cx + x * rx * 0.93, cy + y * ry * 0.93, r * draws(0.6, 1.15), int(draws(0, 1.4)), max(0.16, shade))
+        s.blob(
+            cx + x * rx * 0.93, cy + y * ry * 0.93, r * draws(0.6, 1.15), int(draws(0, 1.4)), max(0.16, shade)
+        )

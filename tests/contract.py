@@ -1,0 +1,175 @@
+"""What every registered network must do, whoever wrote it. `test_contract.py` runs it over `CASES`.
+
+A new architecture adds its `Case` here; its own test file then holds only what is special about the paper.
+"""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from segcourse import datasets, models, training
+from segcourse.datasets import toycam
+from segcourse.losses import MaskedCrossEntropy
+
+CLASSES = len(datasets.spec("toycam"))
+SIZE = (96, 128)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and what is known about it.
+
+    Attributes:
+        name: its name in `segcourse.models.MODELS`.
+        small: build arguments for a network that two CPU cores train in seconds.
+        parameters: trainable weights of the default configuration; None in a second case of a name.
+        variant: tells several cases of one network apart.
+        minimum: the smallest side that it promises to take; a smaller one is an error.
+        sizes: (height, width) pairs to try: the minimum, odd, non-square.
+        dropout: whether it takes a dropout rate, which is 0 where one image is learned by heart.
+        learning_rate, steps: of Adam, enough to learn one image by heart.
+        accuracy: the pixel accuracy that it reaches then; lower only for a network that cannot draw finely.
+        not_on_gpu: why a mobile GPU does not take it whole, in words of `tflite.inspect`; empty if it does.
+    """
+
+    name: str
+    small: dict = field(hash=False)
+    parameters: int | None = None
+    variant: str = ""
+    minimum: int = 32
+    sizes: tuple = ((32, 32), (33, 47), (64, 45), (97, 131))
+    dropout: bool = True
+    learning_rate: float = 3e-3
+    steps: int = 80
+    accuracy: float = 0.95
+    not_on_gpu: str = ""
+
+    @property
+    def id(self):
+        return f"{self.name}-{self.variant}" if self.variant else self.name
+
+    def build(self, size=(None, None), **arguments):
+        return models.build(
+            self.name, **{"input_shape": (*size, 3), "classes": CLASSES, **self.small, **arguments}
+        )
+
+
+PAPER = {"width": 1 / 16}
+LAPTOP = {"width": 1 / 8, "padding": "same", "fc6_size": 3}
+# One score every 32 pixels, with straight lines between them, cannot follow an outline.
+COARSE = {"accuracy": 0.88, "not_on_gpu": "a 64x64 kernel over 11 channels needs a texture of 12288 rows"}
+CASES = (
+    Case("fcn32s", PAPER, 134_346_581, **COARSE),
+    Case("fcn16s", PAPER, 134_357_354, accuracy=0.91),
+    Case("fcn8s", PAPER, 134_362_751, accuracy=0.93),
+    Case("fcn32s", LAPTOP, variant="same", **COARSE),
+    Case("fcn8s", LAPTOP, variant="same", accuracy=0.93),
+)
+
+
+def randomize(model, weights=None, seed=0):
+    """Give all weights (or those listed) random values: scores of zero hide what lies before them.
+
+    Kernels get the variance that keeps the size of activations, all else is about 0.1 from its start.
+    """
+    random = np.random.default_rng(seed)
+    for weight in model.weights if weights is None else weights:
+        shape = tuple(weight.shape)
+        if len(shape) > 1:
+            values = random.normal(0, np.sqrt(2 / np.prod(shape[:-1])), shape)
+        else:
+            values = keras.ops.convert_to_numpy(weight) + random.uniform(0.02, 0.2, shape)
+        weight.assign(values.astype("float32"))
+    return model
+
+
+def trainable_weights(build):
+    """How many trainable weights `build()` has, without the gigabytes and seconds of creating them."""
+    with keras.StatelessScope(initialize_variables=False):  # variables get a shape and no values
+        count = sum(int(np.prod(weight.shape)) for weight in build().trainable_weights)
+    keras.utils.clear_session()  # forgets the variables that wait for their values
+    return count
+
+
+def noise(size, count=1, seed=0):
+    """Images of noise, uint8 [count, H, W, 3]."""
+    return np.random.default_rng(seed).integers(0, 256, (count, *size, 3), dtype=np.uint8)
+
+
+def logits_of(model, images):
+    return keras.ops.convert_to_numpy(model(images, training=False))
+
+
+@cache
+def one_image():
+    """The middle of a large ToyCam scene, whose areas are large: uint8 [1, H, W, 3] and [1, H, W]."""
+    height, width = SIZE
+    scene = toycam.scene(1, 3, size=(4 * height, 4 * width))
+    middle = np.s_[3 * height // 2 : 5 * height // 2, 3 * width // 2 : 5 * width // 2]
+    return scene.image[middle][None], scene.labels[middle][None]
+
+
+@cache
+def trained(case):
+    """The small network after it has learned `one_image()`, and the losses on the way; shared by tests."""
+    training.set_seed(0)
+    model = case.build(**({"dropout": 0.0} if case.dropout else {}))
+    training.compile(model, keras.optimizers.Adam(case.learning_rate), MaskedCrossEntropy())
+    losses = [float(model.train_on_batch(*one_image())) for _ in range(case.steps)]
+    return model, losses
+
+
+def gradients(model, images, seed=0):
+    """Gradients of a random projection of the logits: dict path of each trainable weight -> array.
+
+    Read from the velocity that one step of SGD leaves behind, which works on every Keras backend.
+    """
+    size = (*images.shape[:3], model.output_shape[-1])
+    projection = np.random.default_rng(seed).normal(size=size).astype("float32")
+    optimizer = keras.optimizers.SGD(1.0, momentum=0.5)
+    model.compile(optimizer, loss=lambda target, logits: keras.ops.mean(target * logits), jit_compile=False)
+    model.train_on_batch(images, projection)
+    moved = zip(model.trainable_weights, optimizer.momentums, strict=True)
+    return {weight.path: -keras.ops.convert_to_numpy(momentum) for weight, momentum in moved}
+
+
+LOAD = """
+import sys, traceback
+import keras, segcourse
+import numpy as np
+for file in sys.argv[1:]:
+    try:
+        model = keras.models.load_model(file)
+        logits = model(np.load(file + ".images.npy"), training=False)
+        np.save(file + ".logits.npy", keras.ops.convert_to_numpy(logits))
+    except Exception:
+        open(file + ".error.txt", "w").write(traceback.format_exc())
+"""
+
+
+def load_elsewhere(files, backend=None):
+    """Load saved models in a fresh process that imports `keras` and `segcourse` and nothing else of ours.
+
+    Args:
+        files: paths of `.keras` files, each with the images to predict on in `<file>.images.npy`.
+        backend: the Keras backend of that process; by default the one of this process.
+
+    Returns:
+        dict file -> logits, or the traceback as a string.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment["KERAS_BACKEND"] = backend or keras.backend.backend()
+    command = [sys.executable, "-c", LOAD, *map(str, files)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = {}
+    for file in map(str, files):
+        logits, error = f"{file}.logits.npy", f"{file}.error.txt"
+        results[file] = np.load(logits) if os.path.exists(logits) else Path(error).read_text()
+    return results

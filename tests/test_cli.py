@@ -1,0 +1,249 @@
+"""The `segcourse` command, from training to the phone's file, and each way in which it can go wrong."""
+
+import json
+import os
+import subprocess
+import sys
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from segcourse import exercises, studies
+from segcourse.cli import app
+from segcourse.datasets import CAMVID, toycam
+
+COMMANDS = ("doctor", "data", "train", "evaluate", "predict", "export", "study", "student")
+NETWORK = ["--width", "0.05", "--option", "padding=same", "--option", "fc6_size=3"]
+SIZES = {"odd": (97, 131), "wide": (33, 200)}
+
+
+def call(*arguments, code=0):
+    """Run the command here; returns everything it wrote, spaces and box lines of the layout squeezed."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "200"})
+    assert result.exit_code == code, result.output
+    return " ".join(result.output.replace("│", " ").split())
+
+
+def training(data, run, *more):
+    return ["train", "fcn8s", "--data", data, "--out", run, "--epochs", 2, "--batch-size", 4, *NETWORK, *more]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Ten ToyCam scenes as a folder data set."""
+    root = tmp_path_factory.mktemp("scenes")
+    images, labels = toycam.render(7, 10, (64, 64))
+    for kind, arrays in (("images", images), ("masks", labels)):
+        (root / kind).mkdir()
+        for index, array in enumerate(arrays):
+            Image.fromarray(array).save(root / kind / f"{index}.png")
+    (root / "classes.txt").write_text("\n".join(CAMVID.classes))
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(folder, tmp_path_factory):
+    """A finished training run."""
+    out = tmp_path_factory.mktemp("runs") / "fcn8s"
+    said = call(*training(folder, out))
+    assert "val: mean IoU" in said and "next: segcourse evaluate" in said
+    return out
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    root = tmp_path / "photographs"
+    root.mkdir()
+    for name, size in SIZES.items():
+        Image.fromarray(toycam.scene(9, 0, size).image).save(root / f"{name}.png")
+    return root
+
+
+def test_help_names_the_commands_and_imports_nothing_slow():
+    code = (
+        "import sys; from segcourse.cli import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "slow = {'tensorflow', 'keras', 'numpy', 'matplotlib'} & set(sys.modules); assert not slow, slow"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(command in done.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c != "data"])
+def test_every_command_has_an_example_in_its_help(command):
+    assert f"Example: segcourse {command}" in call(command, "--help")
+
+
+def test_a_run_leaves_a_model_its_history_and_its_classes(run, folder):
+    import keras
+
+    model = keras.saving.load_model(run / "model.keras")
+    assert model.output_shape[-1] == 11
+    assert (run / "model.keras").stat().st_size < 1.5 * 4 * model.count_params()  # no optimizer in it
+    record = json.loads((run / "history.json").read_text())
+    assert record["history"]["epoch"] == [1, 2]
+    assert record["settings"]["arguments"] == {"width": 0.05, "padding": "same", "fc6_size": 3}
+    assert 0 <= record["val"]["miou"] <= 1
+    assert [entry["name"] for entry in json.loads((run / "classes.json").read_text())] == list(CAMVID.classes)
+
+
+def test_the_same_command_continues_and_other_settings_are_refused(run, folder):
+    before = json.loads((run / "history.json").read_text())
+    call(*training(folder, run))
+    assert json.loads((run / "history.json").read_text())["history"] == before["history"]
+    assert "learning_rate was 0.001, now 0.5" in call(*training(folder, run, "--learning-rate", 0.5), code=2)
+
+
+def test_an_interrupted_run_says_so_and_can_be_continued(monkeypatch, tmp_path, folder):
+    from segcourse import training as training_module
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_module, "fit", interrupted)
+        assert "The same command continues" in call(*training(folder, tmp_path / "run"), code=130)
+    call(*training(folder, tmp_path / "run"))
+    assert (tmp_path / "run" / "model.keras").exists()
+
+
+def test_evaluate_agrees_with_a_pixel_count(run, folder, tmp_path):
+    from segcourse import datasets, runs
+
+    said = call(
+        "evaluate", run / "model.keras", "--data", folder, "--split", "all", "--json", tmp_path / "s.json"
+    )
+    scores = json.loads((tmp_path / "s.json").read_text())
+    images, labels = datasets.load(folder, "all")
+    label = runs.Labeller(run / "model.keras")
+    right = np.mean([label(image) == truth for image, truth in zip(images, labels, strict=True)])
+    assert scores["pixel_accuracy"] == pytest.approx(right)
+    assert f"pixel_accuracy {right:.4f}" in said and "IoU bicyclist" in said and "boundary_f1" in said
+
+
+def test_predict_keeps_sizes_and_writes_ids_with_the_palette(run, folder, photographs, tmp_path):
+    from segcourse import datasets, runs
+
+    (photographs / "odd.jpg").write_bytes(b"not an image")
+    said = call("predict", run / "model.keras", photographs, "--out", tmp_path / "out", code=1)
+    assert "2 of 3 images labelled" in said and "odd.jpg: not a readable image" in said
+    for name, size in {"odd.png": SIZES["odd"], "wide": SIZES["wide"]}.items():
+        ids = Image.open(tmp_path / "out" / "labels" / f"{name}.png")
+        assert ids.mode == "P" and np.shape(ids) == size
+        colors = np.array(ids.convert("RGB"))
+        np.testing.assert_array_equal(colors, datasets.spec(folder).colorize(np.array(ids)))
+        overlay = np.array(Image.open(tmp_path / "out" / "overlay" / f"{name}.png"))
+        assert overlay.shape == (*size, 3)
+        source = np.array(Image.open(photographs / f"{name.removesuffix('.png')}.png"))
+        np.testing.assert_array_equal(ids, runs.Labeller(run / "model.keras")(source))
+
+
+def test_export_compares_and_its_file_predicts_any_size(run, folder, photographs, tmp_path):
+    path = tmp_path / "a.tflite"
+    said = call("export", run / "model.keras", "--out", path, "--size", "64x64", "--data", folder, "--check")
+    assert "mobile GPU: takes all of it" in said and "labels equal" in said
+    said = call("predict", path, photographs / "odd.png", "--out", tmp_path / "out")
+    assert "takes 64x64 only" in said
+    assert np.shape(Image.open(tmp_path / "out" / "labels" / "odd.png")) == SIZES["odd"]
+    said = call("evaluate", path, "--data", folder, "--split", "val")
+    assert "miou" in said
+
+
+def test_export_int8_takes_its_ranges_from_the_data_set(run, folder, tmp_path):
+    path = tmp_path / "a.tflite"
+    arguments = ["--size", "64x64", "--data", folder, "--quantization", "int8"]
+    assert "labels equal" in call("export", run / "model.keras", "--out", path, *arguments)
+    assert path.stat().st_size < 400_000  # 166,037 weights of a byte
+
+
+def test_export_check_fails_when_the_file_disagrees(run, folder, tmp_path, monkeypatch):
+    from segcourse import tflite
+
+    poor = tflite.Agreement(equal_labels=0.9, largest_difference=1.0, logit_range=2.0, pixels=100)
+    monkeypatch.setattr(tflite, "compare", lambda *arguments: poor)
+    arguments = ["--out", tmp_path / "a.tflite", "--size", "64x64", "--data", folder]
+    assert "only 90.00%" in call("export", run / "model.keras", *arguments, "--check", code=1)
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (["--option", "padding"], "not KEY=VALUE"),
+        (["--option", "padding=wide"], '"valid" (the paper) or "same"'),
+        (["--option", "depth=3"], "unexpected keyword argument 'depth'"),
+        (["--size", "64"], "height x width"),
+        (["--precision", "int3"], "Choose from float32"),
+        (["--batch-size", "9"], "A batch of 9"),
+        (["--epochs", "0"], "--epochs"),
+    ],
+)
+def test_bad_use_of_train(wrong, message, folder, tmp_path):
+    assert message in call(*training(folder, tmp_path / "run", *wrong), code=2)
+
+
+def test_bad_use_elsewhere(run, folder, tmp_path):
+    model, out = run / "model.keras", tmp_path / "out"
+    assert "Known: fcn32s" in call("train", "fcn99", "--data", folder, "--out", out, code=2)
+    assert "Choose from camvid" in call("data", "get", "imagenet", code=2)
+    assert "Choose from vgg16-toycam" in call("study", "nothing", code=2)
+    assert "does not exist" in call("predict", "no.keras", folder, "--out", out, code=2)
+    assert "no image in it" in call("predict", model, folder, "--out", out, code=2)
+    assert "must end in .tflite" in call("export", model, "--out", out, "--size", "64x64", code=2)
+    assert "no .keras file" in call("evaluate", folder / "classes.txt", code=2)
+    (tmp_path / "two.txt").write_text("a\nb")
+    said = call("predict", model, folder / "images", "--out", out, "--classes", tmp_path / "two.txt", code=2)
+    assert "11 classes apart" in said and "lists 2" in said
+    assert "no lesson '99'" in call("student", "99", "--out", tmp_path / "s.ipynb", code=2)
+
+
+def test_failures_are_one_line_and_debug_shows_where(tmp_path):
+    arguments = ["train", "fcn8s", "--data", "nowhere", "--out", str(tmp_path / "run"), *NETWORK]
+    environment = {**os.environ, "SEGCOURSE_DEBUG": ""}
+    command = [sys.executable, "-m", "segcourse.cli"]
+    plain = subprocess.run([*command, *arguments], capture_output=True, text=True, env=environment)
+    assert plain.returncode == 1
+    lines = plain.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: no data set 'nowhere'"), plain.stderr
+    result = CliRunner().invoke(app, ["--debug", *arguments])
+    assert "no data set" in str(result.exception) and type(result.exception).__name__ == "DataError"
+
+
+def test_a_diverged_run_is_one_line(folder, tmp_path):
+    said = call(*training(folder, tmp_path / "run", "--learning-rate", 1e38), code=1)
+    assert said.count("error:") == 1 and "learning rate is too high" in said
+
+
+def test_a_damaged_model_is_one_line(tmp_path, photographs):
+    (tmp_path / "a.keras").write_bytes(b"nothing")
+    assert call("predict", tmp_path / "a.keras", photographs, "--out", tmp_path, code=1).startswith("error:")
+    (tmp_path / "a.tflite").write_bytes(b"nothing")
+    assert "error:" in call("predict", tmp_path / "a.tflite", photographs, "--out", tmp_path, code=1)
+
+
+def test_data_list_shows_what_is_here(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEGCOURSE_DATA", str(tmp_path))
+    said = call("data", "list")
+    assert "toycam procedural streets, 96x128, 11 classes train, val, test 0 MB" in said and "camvid" in said
+
+
+def test_studies_are_listed_and_checked(monkeypatch):
+    said = call("study", "--list")
+    assert all(name in said for name in studies.names()) and "two CPU cores" in said
+    monkeypatch.setattr(studies, "is_current", lambda name: name != "fcn")
+    assert "Run: segcourse study fcn" in call("study", "--check", code=1)
+    assert "current" in call("study", "vgg16-toycam", "--check")
+
+
+def test_student_version_has_blanks(tmp_path):
+    cell = nbformat.v4.new_code_cell("def f():\n    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "lesson.ipynb")
+    out = tmp_path / "student.ipynb"
+    assert "1 exercises to fill in" in call("student", tmp_path / "lesson.ipynb", "--out", out)
+    source = nbformat.read(out, as_version=4).cells[0].source
+    assert exercises.FILLER in source and "return 1" not in source
+    assert "lesson itself" in call("student", out, "--out", out, code=2)

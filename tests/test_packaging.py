@@ -1,0 +1,127 @@
+"""What is declared, locked and installed fits together."""
+
+import ast
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from segcourse import doctor, paths
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = [r for group in PROJECT["optional-dependencies"].values() for r in group]
+
+
+def third_party_imports(folder):
+    found = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                found.add(node.module.split(".")[0])
+    return found - set(sys.stdlib_module_names) - {"segcourse"}
+
+
+def test_every_import_of_the_package_is_declared():
+    packages = importlib.metadata.packages_distributions()
+    owners = {
+        name: {canonicalize_name(d) for d in packages[name]}
+        for name in third_party_imports(ROOT / "segcourse")
+    }
+    declared = {canonicalize_name(Requirement(r).name) for r in PROJECT["dependencies"]}
+    assert {name for name, dists in owners.items() if not dists & declared} == set()
+
+
+def test_conda_users_get_the_same_packages():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *conda, pip = environment["dependencies"]
+    assert sorted(pip["pip"]) == sorted({*PROJECT["dependencies"], *EXTRAS, "-e ."})
+    assert conda == [f"python{PROJECT['requires-python']}", "pip"]
+
+
+def test_the_lock_has_every_requirement_in_range_with_hashes_and_no_address():
+    text = (ROOT / "requirements.lock").read_text()
+    locked = {}
+    for entry in re.split(r"\n(?=\S)", text)[1:]:
+        assert "--hash=sha256:" in entry
+        requirement = Requirement(entry.split("\\")[0].split("--hash")[0].strip())
+        locked.setdefault(canonicalize_name(requirement.name), []).append(requirement.specifier)
+    for requirement in map(Requirement, [*PROJECT["dependencies"], *EXTRAS]):
+        for specifier in locked[canonicalize_name(requirement.name)]:
+            assert requirement.specifier.contains(str(specifier).removeprefix("==")), requirement
+    assert not re.search(r"https?:|--(extra-)?index|file:", text)
+
+
+def test_the_doctor_knows_the_python_range():
+    assert PROJECT["requires-python"] == doctor.PYTHON_RANGE
+
+
+def test_the_makefile_lists_every_target():
+    helped = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    text = (ROOT / "Makefile").read_text()
+    for target in re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split():
+        assert re.search(rf"^  make {target}\s+\S", helped, re.MULTILINE), target
+
+
+def test_importing_the_package_is_cheap():
+    code = (
+        "import sys, segcourse, segcourse.doctor; print({'keras', 'tensorflow', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    "first", ["layers.bilinear", "losses", "metrics", "models.fcn", "encoders.vgg", "training"]
+)
+def test_every_module_can_be_the_first_that_is_imported(first):
+    """Importing Keras makes segcourse import its layers; that must not meet a half-imported module."""
+    known = "sum('segcourse>' in name for name in keras.saving.get_custom_objects())"
+    code = f"import segcourse.{first}, keras; print({known})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and int(done.stdout.split()[-1]) >= 3, done.stderr
+
+
+def test_a_missing_data_file_names_what_is_there():
+    with pytest.raises(FileNotFoundError, match=r"'results/nothing.json'.*README.md"):
+        paths.data_file("results/nothing.json")
+
+
+def test_the_wheel_is_usable_without_the_repository(tmp_path):
+    """It carries the package, the results and the weights; its own copy of the data is found."""
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-build-isolation",
+        "--no-deps",
+        "--no-index",
+        "-q",
+        "-w",
+        tmp_path,
+        ROOT,
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        names = wheel.namelist()
+        wheel.extractall(tmp_path / "site")
+    data = {f"segcourse/{p.relative_to(ROOT).as_posix()}" for p in ROOT.glob("data/[rw]*/*")}
+    package = {p.relative_to(ROOT).as_posix() for p in ROOT.glob("segcourse/**/*.py")}
+    assert data | package <= set(names) and len(data) >= 2
+    assert not [name for name in names if name.startswith(("notebooks", "tests", "tools"))]
+    code = "from segcourse import paths; print(paths.data_file('results/README.md'))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "site", capture_output=True, text=True, check=True
+    )
+    assert Path(found.stdout.strip()) == tmp_path / "site/segcourse/data/results/README.md"
