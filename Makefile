@@ -22,7 +22,7 @@ env: ## make or update .venv (every target below does)
 lab: env ## open JupyterLab on the first lesson
 	@echo "Opening JupyterLab; leave it with Ctrl-C."
 	@$(PY) -m jupyterlab --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
-	    --LabApp.extension_manager=readonly notebooks/00_start_here.ipynb
+	    --LabApp.extension_manager=readonly $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb
 
 test: env ## run every test, notebooks included
 	@echo "Running the unit tests and every lesson ..."

@@ -20,6 +20,7 @@ QUANTIZATIONS = ("float16", "dynamic", "int8")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Share of equal labels; files with 8-bit weights are measured, not judged.
 NEEDED_AGREEMENT = {None: 0.999, "float16": 0.995}
+NEEDED_ON_GPU = 0.99
 REPRESENTATIVE_IMAGES = 100
 CHECKED_IMAGES = 8
 LONGEST_MESSAGE = 600
@@ -404,6 +405,7 @@ def export(
 
 
 def _gpu_problems(path, images):
+    """What LiteRT's real GPU delegate says of the file; empty if all is well or the machine cannot run it."""
     from segcourse import tflite
 
     try:
@@ -414,6 +416,8 @@ def _gpu_problems(path, images):
     except tflite.GpuDelegateError as error:
         return [str(error)]
     typer.echo(f"GPU delegate: takes the whole network; against the CPU {on_gpu}")
+    if on_gpu.equal_labels < NEEDED_ON_GPU:
+        return [f"GPU and CPU give only {on_gpu.equal_labels:.2%} equal labels"]
     return []
 
 

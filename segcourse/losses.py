@@ -7,18 +7,23 @@ import keras
 from keras import ops
 
 
+def _weights_of(labels, class_weights, classes):
+    """The class weight of every pixel, float32 [B, H, W]."""
+    if len(class_weights) != classes:
+        raise ValueError(f"Got {len(class_weights)} class_weights for {classes} classes: one each is needed.")
+    return ops.take(ops.convert_to_tensor(class_weights, "float32"), labels)
+
+
 @keras.saving.register_keras_serializable(package="segcourse")
 class MaskedCrossEntropy(keras.losses.Loss):
     """Cross-entropy of every labelled pixel; void pixels neither pull nor push.
 
-    Args:
-        void: id of the pixels to leave out.
-        class_weights: optional C floats of at least 0, one a class, that scale the loss of that class's pixels.
-        name: name in Keras' logs.
-
-    Call it with ids [B, H, W] (integers, 0..C-1 or `void`), logits [B, H, W, C] (any float dtype; no softmax) and
-    optionally `sample_weight` [B, H, W] (pixel weights). The result is the weighted sum over the
-    labelled pixels divided by their number: the same learning rate then fits every image size.
+    `void` is the id of the pixels to leave out, `class_weights` optionally C floats >= 0, one a class.
+    Call it with ids [B, H, W] (integers, 0..C-1 or `void`), logits [B, H, W, C] (any float dtype; no
+    softmax)
+    and optionally `sample_weight` [B, H, W] (pixel weights). The result is the weighted sum over the
+    labelled
+    pixels divided by their number: the same learning rate then fits every image size.
     """
 
     def __init__(self, void=255, class_weights=None, name="masked_cross_entropy"):
@@ -29,16 +34,11 @@ class MaskedCrossEntropy(keras.losses.Loss):
     def __call__(self, y_true, y_pred, sample_weight=None):
         """The loss of one batch, a float32 scalar."""
         labels, logits = ops.cast(y_true, "int32"), ops.cast(y_pred, "float32")
-        if self.class_weights is not None and len(self.class_weights) != logits.shape[-1]:
-            raise ValueError(
-                f"Got {len(self.class_weights)} class_weights for {logits.shape[-1]} classes: one each is needed."
-            )
         valid = labels != self.void
-        labels = ops.where(valid, labels, 0)
-        weights = ops.cast(valid, "float32")
+        labels, weights = ops.where(valid, labels, 0), ops.cast(valid, "float32")
         pixels = ops.maximum(ops.sum(weights), 1.0)
         if self.class_weights is not None:
-            weights = weights * ops.take(ops.convert_to_tensor(self.class_weights, "float32"), labels)
+            weights = weights * _weights_of(labels, self.class_weights, logits.shape[-1])
         if sample_weight is not None:
             weights = weights * ops.reshape(ops.cast(sample_weight, "float32"), ops.shape(weights))
         loss = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)

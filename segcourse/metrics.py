@@ -12,7 +12,7 @@ def confusion_matrix(labels, predictions, classes, void=255):
 
     Args:
         labels: integer ids of any shape, 0..classes-1 or `void`; void pixels are left out.
-        predictions: integer ids 0..classes-1, same shape as `labels`; what they say on void pixels is ignored.
+        predictions: integer ids 0..classes-1, same shape as `labels`; ignored on void pixels.
         classes: number of classes C.
         void: the id of pixels that nobody labelled.
 
@@ -20,7 +20,8 @@ def confusion_matrix(labels, predictions, classes, void=255):
         int32 tensor [C, C] of pixel counts: rows are the truth, columns the prediction.
 
     Raises:
-        ValueError: if an id is no class. (In a compiled graph, which cannot raise, such pixels are left out.)
+        ValueError: if an id is no class. (In a compiled graph, which cannot raise, such pixels are left
+        out.)
     """
     labels = ops.reshape(ops.cast(labels, "int32"), (-1,))
     predictions = ops.reshape(ops.cast(predictions, "int32"), (-1,))
@@ -30,15 +31,16 @@ def confusion_matrix(labels, predictions, classes, void=255):
     counts = ops.bincount(ops.where(labels == void, left_out, pair), minlength=left_out + 1)
     if counts.shape[0] not in (None, left_out + 1):
         raise ValueError(
-            f"Some ids are no class: needed are 0..{classes - 1}, or {void} (void) in the labels. Try check_masks()."
+            f"Some ids are no class: needed are 0..{classes - 1}, or {void} (void) in the labels. "
+            "Try check_masks()."
         )
     return ops.reshape(ops.cast(counts[:left_out], "int32"), (classes, classes))
 
 
 def class_iou(confusion):
-    """Intersection over union of each class: float64 array [C] in 0..1, NaN for a class that is nowhere to be seen.
+    """Intersection over union of each class: float64 array [C] in 0..1, NaN for a class nowhere to be seen.
 
-    IoU_i = p_ii / (sum_j p_ij + sum_j p_ji - p_ii), p the confusion matrix [C, C] (Garcia-Garcia et al. 2017).
+    IoU_i = p_ii / (sum_j p_ij + sum_j p_ji - p_ii), p the confusion matrix (Garcia-Garcia et al. 2017).
     """
     confusion = ops.convert_to_numpy(confusion).astype("float64")
     hit = confusion.diagonal()
@@ -76,16 +78,43 @@ def scores(confusion):
     }
 
 
+def _count_pairs(labels, predictions, classes, void):
+    """`confusion_matrix` for compiled steps: float32 [C, C], exact up to 16 million pixels a batch.
+
+    An id that is no class is left out, because a compiled step cannot raise.
+    """
+    labels = ops.reshape(ops.cast(labels, "int32"), (-1,))
+    truth = ops.one_hot(ops.where(labels == void, -1, labels), classes)  # the one-hot code of -1 is all 0
+    guess = ops.one_hot(ops.reshape(predictions, (-1,)), classes)
+    return ops.matmul(ops.transpose(truth), guess)
+
+
+def _mean_iou(counts):
+    """Mean IoU over the classes that occur of counts [C, C]: float32 scalar in 0..1, 0 if all are 0."""
+    counts = ops.cast(counts, "float32")
+    hit = ops.diagonal(counts)
+    union = ops.sum(counts, axis=0) + ops.sum(counts, axis=1) - hit
+    present = ops.cast(union > 0, "float32")
+    return ops.sum(hit / ops.maximum(union, 1.0)) / ops.maximum(ops.sum(present), 1.0)
+
+
+def _ids(predictions, labels, classes):
+    """Class ids [B, H, W] of logits [B, H, W, C]; ids come back as they are."""
+    if len(predictions.shape) == len(labels.shape):
+        return predictions
+    if predictions.shape[-1] != classes:
+        raise ValueError(
+            f"Got logits for {predictions.shape[-1]} classes; this metric is for {classes} classes."
+        )
+    return ops.argmax(predictions, axis=-1)
+
+
 @keras.saving.register_keras_serializable(package="segcourse")
 class ConfusionMatrix(keras.metrics.Metric):
     """A confusion matrix that adds up over batches; as a number it is the mean IoU.
 
-    Args:
-        classes: number of classes C.
-        void: id of the pixels to leave out.
-        name: the key under which Keras reports the mean IoU, `miou` by default.
-
-    `update_state(labels, predictions)` takes ids [B, H, W] and either logits [B, H, W, C] or ids [B, H, W].
+    `classes` is the number of classes C, `void` the id of pixels to leave out, `name` the key under which
+    Keras reports the mean IoU. `update_state` takes ids [B, H, W] and logits [B, H, W, C] or ids [B, H, W].
     """
 
     def __init__(self, classes, void=255, name="miou", dtype=None):
@@ -95,26 +124,13 @@ class ConfusionMatrix(keras.metrics.Metric):
 
     def update_state(self, labels, predictions, sample_weight=None):
         """Add the pixels of one batch; `sample_weight` is ignored, for a pixel is right or wrong."""
-        if len(predictions.shape) == len(labels.shape) + 1:
-            if predictions.shape[-1] != self.classes:
-                raise ValueError(
-                    f"Got logits for {predictions.shape[-1]} classes, but this metric counts {self.classes} classes."
-                )
-            predictions = ops.argmax(predictions, axis=-1)
-        # A compiled step cannot count into bins (XLA and JAX must know all sizes before they see the data), but it
-        # can multiply one-hot matrices: that counts the same pairs. The one-hot code of an id that is no class is 0.
-        labels = ops.reshape(ops.cast(labels, "int32"), (-1,))
-        truth = ops.one_hot(ops.where(labels == self.void, -1, labels), self.classes)
-        guess = ops.one_hot(ops.reshape(predictions, (-1,)), self.classes)
-        self.counts.assign_add(ops.cast(ops.matmul(ops.transpose(truth), guess), self.counts.dtype))
+        predictions = _ids(predictions, labels, self.classes)
+        batch = _count_pairs(labels, predictions, self.classes, self.void)
+        self.counts.assign_add(ops.cast(batch, self.counts.dtype))
 
     def result(self):
         """The mean IoU so far; 0 before the first pixel."""
-        counts = ops.cast(self.counts, "float32")
-        hit = ops.diagonal(counts)
-        union = ops.sum(counts, axis=0) + ops.sum(counts, axis=1) - hit
-        present = ops.cast(union > 0, "float32")
-        return ops.sum(hit / ops.maximum(union, 1.0)) / ops.maximum(ops.sum(present), 1.0)
+        return _mean_iou(self.counts)
 
     def confusion(self):
         """The counts so far, integer array [C, C]."""
@@ -137,7 +153,7 @@ def _edges(mask):
 
 
 def _disc(radius):
-    """Kernel [2r+1, 2r+1, 1, 1] that is 1 where the distance to the centre is at most `radius` pixels, else 0."""
+    """Kernel [2r+1, 2r+1, 1, 1] that is 1 up to `radius` pixels from the centre, else 0."""
     reach = ops.arange(-int(radius), int(radius) + 1, dtype="float32")
     inside = reach[:, None] ** 2 + reach[None, :] ** 2 <= radius**2
     return ops.cast(inside, "float32")[:, :, None, None]
@@ -154,8 +170,9 @@ def _grow(mask, radius):
 def boundary_f1(labels, predictions, classes, tolerance=0.0075, void=255):
     """The BF score: how well the outlines agree, whatever the size of the areas (Csurka et al. 2013).
 
-    F1 of outline precision and recall for each image and class whose outline the truth or the prediction shows, averaged over
-    the classes of each image, then over the images that show any.
+    F1 of outline precision and recall for each image and each class whose outline the truth or the
+    prediction
+    shows, averaged over the classes of each image, then over the images that show any.
 
     Args:
         labels, predictions: integer ids [N, H, W]; what is predicted on `void` pixels is ignored.
@@ -177,7 +194,8 @@ def boundary_f1(labels, predictions, classes, tolerance=0.0075, void=255):
 
 
 def _class_f1(truth, guess, radius):
-    """F1 of the outlines of two masks, bool [N, H, W], and whether either has an outline: float32 [N] both."""
+    """F1 of the outlines of two masks, bool [N, H, W], and whether there is any outline: float32 [N]
+    both."""
     truth, guess = _edges(truth), _edges(guess)
     precision = _share(guess, _grow(truth, radius))
     recall = _share(truth, _grow(guess, radius))
@@ -186,7 +204,8 @@ def _class_f1(truth, guess, radius):
 
 
 def _share(part, whole):
-    """Share of the set pixels of `part` that are set in `whole` too, float32 [N]; 0 where `part` is empty."""
+    """Share of the set pixels of `part` that are set in `whole` too, float32 [N]; 0 where `part` is
+    empty."""
     both = ops.sum(ops.cast(ops.logical_and(part, whole), "float32"), axis=(1, 2))
     return both / ops.maximum(ops.sum(ops.cast(part, "float32"), axis=(1, 2)), 1.0)
 
@@ -196,7 +215,9 @@ def trimap_iou(labels, predictions, classes, width=3, void=255):
 
     Args:
         labels, predictions: integer ids [N, H, W].
-        width: the band holds every pixel at most this many pixels (Euclidean) from a pixel next to another class or to void.
+        width: the band holds every pixel at most this many pixels (Euclidean) from one next to another
+        class
+            or to void.
 
     Returns:
         float in 0..1.

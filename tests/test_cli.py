@@ -170,6 +170,20 @@ def test_export_check_fails_when_the_file_disagrees(run, folder, tmp_path, monke
     assert "only 90.00%" in call("export", run / "model.keras", *arguments, "--check", code=1)
 
 
+def test_what_the_gpu_delegate_says_counts(run, folder, tmp_path, monkeypatch):
+    from segcourse import tflite
+
+    arguments = ["--out", tmp_path / "a.tflite", "--size", "64x64", "--data", folder, "--check"]
+    monkeypatch.setattr(tflite, "run_on_gpu_delegate", lambda path, images: -tflite.Runner(path)(images))
+    assert "GPU and CPU give only" in call("export", run / "model.keras", *arguments, code=1)
+
+    def refuse(path, images):
+        raise tflite.GpuDelegateRefused("no such operator")
+
+    monkeypatch.setattr(tflite, "run_on_gpu_delegate", refuse)
+    assert "no such operator" in call("export", run / "model.keras", *arguments, code=1)
+
+
 @pytest.mark.parametrize(
     "wrong, message",
     [

@@ -18,7 +18,7 @@ def batch(seed=0, classes=4, void=0.3):
 
 
 def oracle(labels, logits, class_weights=None, pixel_weights=None, void=255):
-    """Sum over the labelled pixels of weight * -log softmax(logits)[label], divided by the number of labelled pixels."""
+    """Sum of weight * -log softmax(logits)[label] over the labelled pixels, divided by their number."""
     total, count = 0.0, 0
     for index in np.ndindex(labels.shape):
         if labels[index] == void:
@@ -49,7 +49,9 @@ def test_by_hand():
 @pytest.mark.parametrize("classes", [2, 11, 21])
 def test_a_network_that_knows_nothing_pays_log_c(classes):
     labels = batch(classes=classes)[0]
-    assert float(MaskedCrossEntropy()(labels, np.zeros((*SHAPE, classes)))) == pytest.approx(np.log(classes), rel=1e-6)
+    assert float(MaskedCrossEntropy()(labels, np.zeros((*SHAPE, classes)))) == pytest.approx(
+        np.log(classes), rel=1e-6
+    )
 
 
 def test_keras_agrees_where_it_can():
@@ -63,7 +65,9 @@ def test_keras_agrees_where_it_can():
 def test_another_void_id():
     labels, logits, _ = batch(void=0)
     labels[0, 0] = 3
-    assert float(MaskedCrossEntropy(void=3)(labels, logits)) == pytest.approx(oracle(labels, logits, void=3), rel=1e-5)
+    assert float(MaskedCrossEntropy(void=3)(labels, logits)) == pytest.approx(
+        oracle(labels, logits, void=3), rel=1e-5
+    )
 
 
 def test_void_pixels_have_no_gradient():
@@ -126,7 +130,11 @@ def test_wrong_number_of_class_weights():
 def test_config_round_trip():
     loss = MaskedCrossEntropy(void=254, class_weights=(1, 2, 3, 4), name="loss")
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
-    assert again.get_config() == loss.get_config() == {"void": 254, "class_weights": [1.0, 2.0, 3.0, 4.0], "name": "loss"}
+    assert (
+        again.get_config()
+        == loss.get_config()
+        == {"void": 254, "class_weights": [1.0, 2.0, 3.0, 4.0], "name": "loss"}
+    )
 
 
 def test_inside_fit_with_pixel_weights():

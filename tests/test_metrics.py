@@ -79,7 +79,9 @@ def test_mean_iou_is_that_of_keras():
     labels, predictions = random_maps(0, (4, 16, 16), void=0)
     other = keras.metrics.MeanIoU(num_classes=4)
     other.update_state(labels, predictions)
-    assert scores(confusion_matrix(labels, predictions, 4))["miou"] == pytest.approx(float(other.result()), abs=1e-6)
+    assert scores(confusion_matrix(labels, predictions, 4))["miou"] == pytest.approx(
+        float(other.result()), abs=1e-6
+    )
 
 
 def test_absent_classes_count_neither_as_0_nor_as_1():
@@ -101,7 +103,9 @@ def test_a_class_that_is_only_predicted_is_wrong_but_has_no_accuracy():
 def test_void_pixels_do_not_count():
     labels = TRUTH.copy()
     labels[0] = 255
-    np.testing.assert_array_equal(confusion_matrix(labels, GUESS, 3), confusion_matrix(TRUTH[1:], GUESS[1:], 3))
+    np.testing.assert_array_equal(
+        confusion_matrix(labels, GUESS, 3), confusion_matrix(TRUTH[1:], GUESS[1:], 3)
+    )
     assert np.asarray(confusion_matrix(TRUTH, GUESS, 3, void=2)).sum() == 17
 
 

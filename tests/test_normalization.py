@@ -41,7 +41,13 @@ def assert_same(ours, keras_own, **tolerance):
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
     "arguments",
-    [{}, {"momentum": 0.9, "epsilon": 1e-4}, {"scale": False}, {"center": False}, {"scale": False, "center": False}],
+    [
+        {},
+        {"momentum": 0.9, "epsilon": 1e-4},
+        {"scale": False},
+        {"center": False},
+        {"scale": False, "center": False},
+    ],
 )
 def test_values_and_statistics_are_those_of_keras(arguments, training):
     ours, keras_own = pair(**arguments)
@@ -94,7 +100,13 @@ def test_mixed_precision(policy):
 
 @pytest.mark.parametrize(
     ("arguments", "shape"),
-    [({"axis": 1}, (3, 4, 6, 5)), ({}, (3, 4)), ({}, (3, 7, 4)), ({"dtype": "float64"}, (3, 6, 5, 4)), ({"epsilon": 1e-9}, (3, 6, 5, 4))],
+    [
+        ({"axis": 1}, (3, 4, 6, 5)),
+        ({}, (3, 4)),
+        ({}, (3, 7, 4)),
+        ({"dtype": "float64"}, (3, 6, 5, 4)),
+        ({"epsilon": 1e-9}, (3, 6, 5, 4)),
+    ],
 )
 def test_what_the_kernel_cannot_do_is_left_to_keras(arguments, shape):
     ours, keras_own = pair((None, *shape[1:]), **arguments)
@@ -139,7 +151,12 @@ def test_a_network_trains_alike_with_either_layer():
     for layer in (BatchNormalization, keras.layers.BatchNormalization):
         keras.utils.set_random_seed(0)
         model = keras.Sequential(
-            [keras.layers.Conv2D(8, 3, padding="same"), layer(), keras.layers.ReLU(), keras.layers.Conv2D(2, 1)]
+            [
+                keras.layers.Conv2D(8, 3, padding="same"),
+                layer(),
+                keras.layers.ReLU(),
+                keras.layers.Conv2D(2, 1),
+            ]
         )
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)

@@ -19,9 +19,8 @@ def vgg16_features(image, width=1.0, pad=1):
         pad: zeros around the image before the first convolution: 1 in VGG, 100 in FCN.
 
     Returns:
-        list of the five pooled feature maps; map n (from 1) has ceil(size / 2^n) pixels a side: a pooling
-        window that sticks
-        out over the edge counts too, as in Caffe.
+        list of the five pooled feature maps; map n (from 1) has ceil(size / 2^n) pixels a side, because a
+        pooling window that sticks out over the edge counts too, as in Caffe.
     """
     mean = MEAN_RGB if image.shape[-1] == 3 else [sum(MEAN_RGB) / 3] * image.shape[-1]
     x = layers.Rescaling(1.0, offset=[-m for m in mean], name="subtract_mean")(image)

@@ -13,16 +13,14 @@ from keras import ops
 class CoordMap:
     """Where the pixels of a feature map lie in the image: the centre of pixel i is at `stride * i + shift`.
 
-    The image itself is `CoordMap()`. Each method gives the map after one more layer (cf. `coord_map` of the
-    FCN code).
+    The image itself is `CoordMap()`. Each method gives the map after one more layer.
     """
 
     stride: float = 1.0
     shift: float = 0.0
 
     def conv(self, kernel, pad=0, stride=1):
-        """After a convolution or pooling with this kernel size, padding before the first pixel, and
-        stride."""
+        """After a convolution or pooling of this kernel size, padding at the first side, and stride."""
         return CoordMap(self.stride * stride, self.shift + self.stride * ((kernel - 1) / 2 - pad))
 
     def deconv(self, kernel, stride, crop=0):
@@ -32,8 +30,7 @@ class CoordMap:
 
 
 def crop_offset(larger, smaller):
-    """The pixel of the map `larger` that lies on pixel 0 of the map `smaller`: crop there and the two are
-    aligned.
+    """The pixel of map `larger` that lies on pixel 0 of map `smaller`: crop there, and the two are aligned.
 
     Raises:
         ValueError: if the strides differ or no pixel lies there: then these two maps cannot be added.

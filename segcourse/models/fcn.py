@@ -74,6 +74,8 @@ def _fcn(name, skips, input_shape, classes, width, padding="valid", fc6_size=7, 
             "for its output has stride 32 before upsampling."
         )
     same = padding == "same"
+    if same and fc6_size % 2 == 0:
+        raise ValueError(f'fc6_size={fc6_size} has no middle: with padding="same" it must be odd.')
     image = keras.Input(input_shape, name="image")
     pooled = vgg16_features(image, width, pad=1 if same else 100)
     where = _pool_maps(pad=1 if same else 100)

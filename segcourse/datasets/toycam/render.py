@@ -102,7 +102,7 @@ class Canvas:
             part += alpha * (color * clear + self.fog * (1.0 - clear) - part)
         depth = np.asarray(z, np.float32)
         solid = alpha >= 0.5
-        self.labels[top:bottom, left:right][solid] = class_id
+        np.copyto(self.labels[top:bottom, left:right], np.uint8(class_id), where=solid)
         np.copyto(self.depth[top:bottom, left:right], depth, where=solid)
         self.layers.append(Layer(class_id, depth, box, alpha))
 
@@ -359,7 +359,7 @@ def _sprite(t):
     return shapes.sign(t.style)
 
 
-def card(canvas, class_id, t, sprite, tint=1.0):
+def card(canvas, class_id, t, sprite):
     """An upright picture facing the camera at (t.x, t.y, t.z)."""
     left, right = canvas.u(t.x - t.width / 2, t.z), canvas.u(t.x + t.width / 2, t.z)
     upper, lower = canvas.v(t.y + t.height, t.z), canvas.v(t.y, t.z)
@@ -368,8 +368,7 @@ def card(canvas, class_id, t, sprite, tint=1.0):
         return
     used = 10 if canvas.world.light.night else 7  # the glow planes are for the night
     planes = _resample(sprite[2], used, (upper, lower, r0, r1), (left, right, c0, c1), t.flip)
-    own = _painted(planes, t)
-    own = own * (canvas.sunlight(t.x, t.z) * tint)
+    own = _painted(planes, t) * canvas.sunlight(t.x, t.z)
     if canvas.world.light.night:
         own = own + planes[GLOW] * 0.9
     canvas.paint(class_id, (r0, c0, r1, c1), planes[ALPHA], own, float(t.z), premultiplied=True)
@@ -563,13 +562,14 @@ def visible(canvas):
             part = top[c0:c1]
             raised = 0.0 if t.style[1] == "flat" else (t.style[2] + 0.6) * canvas.focal / z
             if (part > np.maximum(rows - raised - 1.0, 0.0)).any():
-                seen.append((t, top.copy()))
+                seen.append((t, top))
                 whole = slice(max(0, ceil(min(ends)) - c0), max(0, floor(max(ends)) - c0))
-                part[whole] = np.minimum(part[whole], rows[whole] + 1.0)
+                top = top.copy()
+                top[c0:c1][whole] = np.minimum(part[whole], rows[whole] + 1.0)
         elif t.kind == "hills" or (
             c1 > c0 and highest < canvas.rows and (top[c0:c1] > max(highest, 0.0)).any()
         ):
-            seen.append((t, top.copy()))
+            seen.append((t, top))
     return seen[::-1]
 
 
