@@ -1,6 +1,7 @@
 """Keras model -> `.tflite` file with one static signature `image -> logits`."""
 
 import contextlib
+import logging
 import os
 import re
 import tempfile
@@ -211,9 +212,12 @@ def _explained(message):
 
 @contextlib.contextmanager
 def _quiet():
-    """Keeps the converter's C++ log, which goes straight to file descriptor 2, away from the reader."""
+    """Keeps TensorFlow's log, and the converter's, which goes straight to file descriptor 2, from the reader."""
+    log = logging.getLogger("tensorflow")
+    level = log.level
     with warnings.catch_warnings(), open(os.devnull, "w") as nothing:
         warnings.simplefilter("ignore")
+        log.setLevel(logging.ERROR)
         saved = os.dup(2)
         os.dup2(nothing.fileno(), 2)
         try:
@@ -221,6 +225,7 @@ def _quiet():
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+            log.setLevel(level)
 
 
 def _write_atomically(path, content):
