@@ -34,6 +34,7 @@ WRONG = (150, 20, 0)  # dark on a pale picture: seen in any kind of colour visio
 VOID = 255
 
 _STYLE = {
+    "image.interpolation": "nearest",
     "font.size": 11.0,
     "axes.titlesize": 12.0,
     "axes.labelsize": 11.0,

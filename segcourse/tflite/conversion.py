@@ -212,7 +212,7 @@ def _explained(message):
 
 @contextlib.contextmanager
 def _quiet():
-    """Keeps TensorFlow's log, and the converter's, which goes straight to file descriptor 2, from the reader."""
+    """Keeps the logs of TensorFlow and of its converter (file descriptor 2) away from the reader."""
     log = logging.getLogger("tensorflow")
     level = log.level
     with warnings.catch_warnings(), open(os.devnull, "w") as nothing:
