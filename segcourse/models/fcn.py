@@ -129,7 +129,8 @@ def fcn32s(input_shape=(None, None, 3), classes=21, width=1.0, **options):
         width: scales the channels of the VGG layers; 1.0 is the paper.
         **options: `padding="valid"` is the paper (100 zeros around the image, fc6 without padding, crops),
         `"same"`
-            pads every layer by half its kernel: 5 times cheaper on small images, no crops. `fc6_size=7` is
+            pads every layer by half its kernel: for far fewer pixels on small images, no crops.
+            `fc6_size=7` is
             the
             kernel of fc6 (the classifier's window / 32), `dropout=0.5` its rate, `weights="imagenet"` loads
             VGG16.
