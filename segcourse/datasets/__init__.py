@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from segcourse.datasets.augment import Augment, epochs, pipeline
-from segcourse.datasets.cache import cache_folder
 from segcourse.datasets.errors import DataError
 from segcourse.datasets.labels import CAMVID, LabelSpec, check_masks
+from segcourse.paths import cache_folder
 
 __all__ = [
     "Augment",

@@ -16,9 +16,9 @@ import numpy as np
 
 from segcourse.datasets import download as transfer
 from segcourse.datasets import files
-from segcourse.datasets.cache import cache_folder
 from segcourse.datasets.errors import ChecksumError, DataError, ImageError, MaskError
 from segcourse.datasets.labels import VOID
+from segcourse.paths import cache_folder
 
 SPLITS = {"train": 367, "val": 101, "test": 233}
 SIZE = (360, 480)

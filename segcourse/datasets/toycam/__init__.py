@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..cache import cache_folder
+from segcourse.paths import cache_folder
+
 from .render import Layer, rasterise
 from .shapes import Draws
 from .world import CLASSES, World, sample
