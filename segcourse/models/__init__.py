@@ -1,11 +1,13 @@
 """The networks, by name."""
 
 from segcourse.models.fcn import fcn8s, fcn16s, fcn32s
+from segcourse.models.unet import unet
 
 MODELS = {
     "fcn32s": fcn32s,
     "fcn16s": fcn16s,
     "fcn8s": fcn8s,
+    "unet": unet,
 }
 
 

@@ -1,0 +1,82 @@
+"""Generated from notebooks/04_unet.ipynb. Edit the lesson, then run make export.
+
+Lesson 04 · U-Net: cells told apart from thirty pictures.
+"""
+
+import keras
+
+
+def valid_output(side, levels=4):
+    """Side of the output for a side of the input, through U-Net's unpadded convolutions.
+
+    Two 3x3 convolutions take 4 pixels on each level, and every pooling needs an even side. From 188 up, every
+    16th side works: 572 gives 388.
+
+    Args:
+        side: height or width of the image in pixels.
+        levels: number of poolings.
+
+    Returns:
+        int, or None where a pooling would meet an odd side or nothing would be left.
+    """
+    for _ in range(levels):
+        side -= 4
+        if side % 2:
+            return None
+        side //= 2
+    side -= 4
+    for _ in range(levels):
+        side = 2 * side - 4
+    return side if side > 0 else None
+
+
+def nearest_valid(side, levels=4):
+    """The input sides that work next to `side`: the largest below and the smallest above, as far as they exist."""
+    step, least = 2**levels, next(s for s in range(10**6) if valid_output(s, levels))
+    below = least + (side - least) // step * step
+    return tuple(s for s in (below, below + step) if s >= least) or (least,)
+
+
+@keras.saving.register_keras_serializable(package="segcourse")
+class ValidSize(keras.Layer):
+    """Hands the image [B, H, W, C] on, if unpadded convolutions and `levels` poolings can take its size.
+
+    Raises:
+        ValueError: when it is called with another size; the message names the nearest sizes that work.
+    """
+
+    def __init__(self, levels=4, **kwargs):
+        super().__init__(**kwargs)
+        self.levels = levels
+
+    def call(self, image):
+        check_valid_size(image.shape[1:3], self.levels)
+        return image
+
+    def compute_output_shape(self, input_shape):
+        check_valid_size(input_shape[1:3], self.levels)
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "levels": self.levels}
+
+
+def check_valid_size(size, levels=4):
+    """Raise a `ValueError` unless U-Net's unpadded convolutions can take an image of `size`, (height, width).
+
+    A side that is None is unknown yet and passes.
+    """
+    if all(side is None or valid_output(side, levels) for side in size):
+        return
+    height, width = (
+        "any"
+        if side is None
+        else " or ".join(map(str, [side] if valid_output(side, levels) else nearest_valid(side, levels)))
+        for side in size
+    )
+    least = nearest_valid(0, levels)[0]
+    raise ValueError(
+        f"U-Net with valid convolutions got an image of {size[0]}x{size[1]}: each side must be at least {least}, and even "
+        f"before each of the {levels} poolings, which is every {2**levels}th side from {least} on. Nearest: height {height}, width {width}. "
+        'segcourse.tiling takes images of any size, and so does padding="same".'
+    )

@@ -1,0 +1,140 @@
+"""Generated from notebooks/04_unet.ipynb. Edit the lesson, then run make export.
+
+Lesson 04 · U-Net: cells told apart from thirty pictures.
+"""
+
+import math
+
+import keras
+from keras import layers
+
+from segcourse.layers.alignment import CoordMap, Crop, crop_offset
+from segcourse.layers.normalization import BatchNormalization
+from segcourse.layers.valid_size import ValidSize, check_valid_size
+
+
+def _he(inputs):
+    """A Gaussian with variance 2 / N, N the number of inputs that one output adds up (He et al. 2015)."""
+    return keras.initializers.RandomNormal(stddev=math.sqrt(2 / inputs))
+
+
+def _two_convolutions(x, channels, name, padding, normalization):
+    """Twice a 3x3 convolution and a ReLU, with batch normalization between them if wanted."""
+    for i in (1, 2):
+        x = layers.Conv2D(
+            channels,
+            3,
+            padding=padding,
+            use_bias=normalization is None,
+            kernel_initializer=_he(9 * x.shape[-1]),
+            name=f"{name}_conv{i}",
+        )(x)
+        if normalization == "batch":
+            x = BatchNormalization(name=f"{name}_norm{i}")(x)
+        x = layers.ReLU(name=f"{name}_relu{i}")(x)
+    return x
+
+
+def _up(x, channels, name):
+    """The 2x2 up-convolution: every pixel becomes a square of 2x2 pixels.
+
+    Each new pixel adds up one position with all its channels: N is the number of channels alone. (Keras' own
+    `he_normal` takes the two channel axes of a transposed kernel for each other.)
+    """
+    return layers.Conv2DTranspose(channels, 2, strides=2, kernel_initializer=_he(x.shape[-1]), name=name)(x)
+
+
+def _join(x, skip, offset, name, padding, skips):
+    """Crop the two maps to one size and stack their channels, the upsampled ones first.
+
+    Unpadded, the skip is the larger map: its middle is taken. Padded, the upsampled map is one pixel too large
+    where a pooling met an odd side: the surplus goes.
+    """
+    if padding == "same":
+        x = Crop(name=f"{name}_crop")([x, skip])
+    elif skips:
+        skip = Crop(offset, name=f"{name}_crop")([skip, x])
+    return layers.Concatenate(name=f"{name}_concat")([x, skip]) if skips else x
+
+
+LEVELS = 4  # poolings
+
+
+def _contract(x, width, padding, normalization, dropout):
+    """The left arm of the U: a list of (map, where its pixels lie), from the finest level to the bottom."""
+    kept, at = [], CoordMap()
+    for level in range(LEVELS + 1):
+        if level:
+            x, at = layers.MaxPooling2D(2, padding=padding, name=f"pool{level}")(x), at.conv(2, stride=2)
+        x = _two_convolutions(x, round(64 * width * 2**level), f"down{level}", padding, normalization)
+        at = _after_two(at, padding)
+        if level >= LEVELS - 1:
+            x = layers.Dropout(dropout, name=f"down{level}_dropout")(x)
+        kept.append((x, at))
+    return kept
+
+
+def _expand(kept, width, padding, normalization, skips):
+    """The right arm: up from the bottom, and at each level the map of the left arm copied across."""
+    x, at = kept[-1]
+    for level in reversed(range(LEVELS)):
+        channels, (skip, skip_at) = round(64 * width * 2**level), kept[level]
+        x, at = _up(x, channels, f"up{level}"), at.deconv(2, 2)
+        x = _join(x, skip, crop_offset(skip_at, at), f"up{level}", padding, skips)
+        x = _two_convolutions(x, channels, f"up{level}", padding, normalization)
+        at = _after_two(at, padding)
+    return x
+
+
+def _after_two(at, padding):
+    pad = int(padding == "same")
+    return at.conv(3, pad).conv(3, pad)
+
+
+def unet(
+    input_shape=(None, None, 1),
+    classes=2,
+    width=1.0,
+    padding="valid",
+    normalization=None,
+    dropout=0.5,
+    skips=True,
+):
+    """U-Net (Ronneberger, Fischer & Brox 2015, figure 1).
+
+    Args:
+        input_shape: (H, W, channels); H and W may be None.
+        classes: number of classes C.
+        width: scales the 64 to 1024 channels; 1.0 is the paper.
+        padding: "valid" is the paper: sides 188, 204, 220, ... and an output 184 pixels smaller (572 to 388).
+            "same" pads every convolution: any size from 32 up, and the output has the size of the image.
+        normalization: None is the paper; "batch" normalizes before the ReLU of every 3x3 convolution.
+        dropout: rate after the two deepest levels, the end of the contracting path.
+        skips: False leaves out what is copied across, for comparison.
+
+    Returns:
+        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, h, w, C];
+        31,030,658 trainable weights by default.
+
+    Raises:
+        ValueError: for an unknown option, or a size that the convolutions cannot take. A "valid" model of
+            unknown size checks when it is called.
+    """
+    _check(input_shape, padding, normalization)
+    image = keras.Input(input_shape, name="image")
+    x = ValidSize(LEVELS, name="size")(image) if padding == "valid" else image
+    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(x)
+    x = _expand(_contract(x, width, padding, normalization, dropout), width, padding, normalization, skips)
+    x = layers.Conv2D(classes, 1, kernel_initializer=_he(x.shape[-1]), dtype="float32", name="logits")(x)
+    return keras.Model(image, x, name="unet")
+
+
+def _check(input_shape, padding, normalization):
+    if padding not in ("valid", "same"):
+        raise ValueError(f'padding="{padding}" is unknown: "valid" (the paper) or "same".')
+    if normalization not in (None, "batch"):
+        raise ValueError(f'normalization={normalization!r} is unknown: None (the paper) or "batch".')
+    if padding == "valid":
+        check_valid_size(input_shape[:2], LEVELS)
+    elif any(side is not None and side < 32 for side in input_shape[:2]):
+        raise ValueError(f"unet got {input_shape}: with four poolings both sides must be at least 32.")
