@@ -129,7 +129,7 @@ def _choice(known):
     return parse
 
 
-Data = Annotated[str, typer.Option(help="toycam, camvid, or a folder with images/, masks/, classes.txt.")]
+Data = Annotated[str, typer.Option(help="toycam, camvid, cells, or a folder with images/, masks/, classes.txt.")]
 Size = Annotated[
     str | None, typer.Option(parser=_size, metavar="HxW", help="Resize everything to height x width.")
 ]
@@ -160,15 +160,16 @@ def data_list():
     about = {
         "toycam": "procedural streets, 96x128, 11 classes",
         "camvid": "street photographs, 360x480, 11 classes",
+        "cells": "procedural touching cells, 128x128, 2 classes",
     }
     rows = []
     for name in datasets.names():
         splits = [split for split in ("train", "val", "test") if datasets.available(name, split)]
         files = _data_files(name, splits)
-        where = (files[0].parent if name == "toycam" else files[0].parents[1]) if files else "-"
+        where = (files[0].parent if name in datasets.RENDERED else files[0].parents[1]) if files else "-"
         size = f"{sum(file.stat().st_size for file in files) / 1e6:.0f} MB"
-        get = "-" if name == "toycam" else f"segcourse data get {name}"
-        rows.append((name, about[name], ", ".join(splits) or f"not here: {get}", size, str(where)))
+        here = ", ".join(splits) or f"not here: segcourse data get {name}"
+        rows.append((name, about[name], here, size, str(where)))
     _table(("name", "what", "splits here", "on disk", "where"), rows)
     typer.echo("A folder of your own works as well: see data/folder.md.")
 
@@ -176,8 +177,8 @@ def data_list():
 def _data_files(name, splits):
     from segcourse import datasets
 
-    if name == "toycam":
-        return sorted(datasets.cache_folder().glob("toycam-*.npz"))
+    if name in datasets.RENDERED:
+        return sorted(datasets.cache_folder().glob(f"{name}-*.npz"))
     from segcourse.datasets import camvid
 
     folders = (camvid.folder(split) / part for split in splits for part in (split, f"{split}annot"))

@@ -1,15 +1,16 @@
-"""Pictures with labels: ToyCam (rendered here), CamVid (downloaded), or a folder of your own.
+"""Pictures with labels: ToyCam and cells (drawn here), CamVid and ISBI 2012 (downloaded), a folder of yours.
 
 ``load`` gives arrays, ``pipeline`` and ``epochs`` give batches for training. 255 is void in every data set.
 """
 
+import importlib
 from pathlib import Path
 
 import numpy as np
 
 from segcourse.datasets.augment import Augment, epochs, pipeline
 from segcourse.datasets.errors import DataError
-from segcourse.datasets.labels import CAMVID, LabelSpec, check_masks
+from segcourse.datasets.labels import CAMVID, CELLS, LabelSpec, check_masks
 from segcourse.paths import cache_folder
 
 __all__ = [
@@ -26,20 +27,23 @@ __all__ = [
     "spec",
 ]
 
-_NAMES = ("toycam", "camvid")
+RENDERED = ("toycam", "cells")
+_SPECS = {"toycam": CAMVID, "camvid": CAMVID, "cells": CELLS}
 
 
 def names() -> tuple[str, ...]:
     """Names that :func:`load` knows; it takes the path of a folder data set as well."""
-    return _NAMES
+    return tuple(_SPECS)
 
 
 def load(name: str | Path, split: str, size: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
     """A split of a data set in memory.
 
     Args:
-        name: ``toycam``, ``camvid``, or the path of a folder with ``images/`` and ``masks/``.
-        split: ``train``, ``val`` or ``test``; for a folder ``train``, ``val`` or ``all``.
+        name: ``toycam``, ``camvid``, ``cells``, ``isbi2012``, or the path of a folder with ``images/`` and
+            ``masks/``.
+        split: ``train``, ``val`` or ``test`` (isbi2012 has no test); for a folder ``train``, ``val`` or
+            ``all``.
         size: (height, width) to bring everything to; None keeps the data set's own size.
 
     Returns:
@@ -53,13 +57,13 @@ def load(name: str | Path, split: str, size: tuple[int, int] | None = None) -> t
 
 def spec(name: str | Path) -> LabelSpec:
     """Class names and colours of a data set."""
-    return CAMVID if name in _NAMES else _source(name).spec()
+    return _SPECS[name] if name in _SPECS else _source(name).spec()
 
 
 def available(name: str | Path, split: str) -> bool:
     """Whether ``load(name, split)`` can work without a download."""
-    if name == "toycam":
-        return split in ("train", "val", "test")
+    if name in RENDERED:
+        return split in _source(name).SPLITS
     try:
         return _source(name).available(split)
     except DataError:
@@ -67,19 +71,13 @@ def available(name: str | Path, split: str) -> bool:
 
 
 def _source(name):
-    if name == "toycam":
-        from segcourse.datasets import toycam
-
-        return toycam
-    if name == "camvid":
-        from segcourse.datasets import camvid
-
-        return camvid
+    if name in _SPECS:
+        return importlib.import_module(f"segcourse.datasets.{name}")
     from segcourse.datasets.folder import Folder
 
     if not Path(name).is_dir():
         raise DataError(
-            f"no data set {str(name)!r}: give one of {', '.join(_NAMES)}, or the path of a folder with "
+            f"no data set {str(name)!r}: give one of {', '.join(_SPECS)}, or the path of a folder with "
             "images/ and masks/."
         )
     return Folder(name)

@@ -132,11 +132,15 @@ VOC = LabelSpec(
     _bit_palette(21),
 )  # fmt: skip
 
-_SPECS = {spec.name: spec for spec in (CAMVID, VOC)}
+CELLS = LabelSpec("cells", ("background", "cell"), ((38, 50, 72), (245, 178, 66)))
+
+MEMBRANES = LabelSpec("isbi2012", ("membrane", "cell"), ((38, 50, 72), (245, 178, 66)))
+
+_SPECS = {spec.name: spec for spec in (CAMVID, VOC, CELLS, MEMBRANES)}
 
 
 def get(name: str) -> LabelSpec:
-    """A label specification by name: ``camvid`` or ``voc``."""
+    """A label specification by name: ``camvid``, ``voc``, ``cells`` or ``isbi2012``."""
     if name not in _SPECS:
         raise DataError(
             f"no label specification {name!r}; there are {', '.join(_SPECS)}. Read your own with "

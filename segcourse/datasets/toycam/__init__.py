@@ -6,13 +6,11 @@ uses only operations that IEEE 754 fixes to the bit (+ - * / sqrt, comparisons, 
 lookups): no sin, exp or power, no sums over float arrays, no drawing library.
 """
 
-import os
-import tempfile
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
 
+from segcourse.datasets.rendered import cached
 from segcourse.paths import cache_folder
 
 from .render import Layer, rasterise
@@ -80,8 +78,9 @@ def load(split, size=None, count=None):
             f"count is {count}; {split} has {total} scenes: ask for 0 to {total}, or use render() for more"
         )
     path = cache_folder() / f"toycam-v{VERSION}-{split}-{size[0]}x{size[1]}.npz"
-    images, labels = _read(path, (total, *size)) or _fill(path, seed, total, size)
-    return images[:count], labels[:count]
+    shapes = {"images": (total, *size, 3), "labels": (total, *size)}
+    arrays = cached(path, shapes, lambda: dict(zip(shapes, render(seed, total, size), strict=True)))
+    return arrays["images"][:count], arrays["labels"][:count]
 
 
 def _check(seed, index, size):
@@ -92,28 +91,3 @@ def _check(seed, index, size):
             f"size is {tuple(size)}; ToyCam needs (rows, columns), whole numbers of at least {SMALLEST}, "
             "such as (96, 128)"
         )
-
-
-def _read(path, shape):
-    """The cached split, or None when there is no whole file of that shape."""
-    try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            images, labels = file["images"], file["labels"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    fits = images.shape == (*shape, 3) and labels.shape == shape and images.dtype == labels.dtype == np.uint8
-    return (images, labels) if fits else None
-
-
-def _fill(path, seed, total, size):
-    images, labels = render(seed, total, size)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, images=images, labels=labels)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    return images, labels

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import shapes
 from . import world as w
-from .shapes import ALPHA, FIXED, GLOW, noise
+from .shapes import ALPHA, FIXED, GLOW, noise, smooth
 
 LAMPLIGHT = np.array((0.75, 0.62, 0.42), np.float32).reshape(3, 1, 1)
 
@@ -122,18 +122,6 @@ def _lookup(table, rows, columns):
     return table[np.floor(rows).astype(np.int32) & size, np.floor(columns).astype(np.int32) & size]
 
 
-def _smooth(table, rows, columns):
-    """Bilinear entry of a tileable table."""
-    size = table.shape[0] - 1
-    r, c = np.floor(rows), np.floor(columns)
-    fr, fc = rows - r, columns - c
-    r0, c0 = r.astype(np.int32) & size, c.astype(np.int32) & size
-    r1, c1 = (r0 + 1) & size, (c0 + 1) & size
-    upper = table[r0, c0] + (table[r0, c1] - table[r0, c0]) * fc
-    lower = table[r1, c0] + (table[r1, c1] - table[r1, c0]) * fc
-    return upper + (lower - upper) * fr
-
-
 # --- sky and ground -----------------------------------------------------------------------------------------
 def sky(canvas):
     light = canvas.world.light
@@ -146,7 +134,7 @@ def sky(canvas):
     color = canvas.fog + (_vector(light.zenith) - canvas.fog) * blend
     across = (u - canvas.cx) / canvas.focal
     far = 14.0 / (up + 0.09)
-    cloud = _smooth(noise(), far + float(light.drift[0]), across * far * 1.3 + float(light.drift[1]))
+    cloud = smooth(noise(), far + float(light.drift[0]), across * far * 1.3 + float(light.drift[1]))
     cover = (
         _clip01((cloud - (0.78 - 0.5 * light.clouds)) * 5.0)
         * _clip01(up * 9.0 + 0.15)
@@ -192,7 +180,7 @@ def ground(canvas):
     canvas.pools = _lamp_pools(world, x, z)
     light = (canvas.ambient + canvas.sun * canvas.shade + canvas.pools * LAMPLIGHT) * canvas.dark
     fine = _lookup(noise((64, 128, 256), 1), z * 24.0, x * 24.0) - 0.5
-    coarse = _smooth(noise(), z * 2.5 + float(world.light.drift[1]), x * 5.0) - 0.5
+    coarse = smooth(noise(), z * 2.5 + float(world.light.drift[1]), x * 5.0) - 0.5
     near = 1.0 / (1.0 + dz * 4.0)
     box = (top, 0, canvas.rows, canvas.columns)
     canvas.paint(
@@ -742,7 +730,7 @@ def hills(canvas, t):
     columns = (np.arange(canvas.columns, dtype=np.float32) + np.float32(0.5) - canvas.cx) * (
         1.0 / canvas.focal
     )
-    ridge = _smooth(noise(), np.full(columns.shape, float(t.style), np.float32), columns * 160.0 + 128.0)
+    ridge = smooth(noise(), np.full(columns.shape, float(t.style), np.float32), columns * 160.0 + 128.0)
     top = canvas.cy - (ridge * (1.4 * t.height) - canvas.world.camera.height) * (canvas.focal / t.z)
     rows = np.arange(r0, r1, dtype=np.float32)[:, None]
     alpha = _clip01(rows + 1.0 - top[None, :])

@@ -66,6 +66,18 @@ def noise(octaves=(4, 8, 16, 32, 64), key=0, size=256):
     return total / np.float32(weight)
 
 
+def smooth(table, rows, columns):
+    """Bilinear entry of a tileable table."""
+    size = table.shape[0] - 1
+    r, c = np.floor(rows), np.floor(columns)
+    fr, fc = rows - r, columns - c
+    r0, c0 = r.astype(np.int32) & size, c.astype(np.int32) & size
+    r1, c1 = (r0 + 1) & size, (c0 + 1) & size
+    upper = table[r0, c0] + (table[r0, c1] - table[r0, c0]) * fc
+    lower = table[r1, c0] + (table[r1, c1] - table[r1, c0]) * fc
+    return upper + (lower - upper) * fr
+
+
 class Sketch:
     """A canvas of `width` x `height` metres (y upwards from the ground) that shapes are painted on, one over
     the other."""
