@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 QUANTIZATIONS = ("float16", "dynamic", "int8")
+DATA_SETS = ("camvid", "isbi2012", "toycam", "cells")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Share of equal labels; files with 8-bit weights are measured, not judged.
 NEEDED_AGREEMENT = {None: 0.999, "float16": 0.995}
@@ -129,7 +130,7 @@ def _choice(known):
     return parse
 
 
-Data = Annotated[str, typer.Option(help="toycam, camvid, cells, or a folder with images/, masks/, classes.txt.")]
+Data = Annotated[str, typer.Option(help="A data set's name, or a folder with images/, masks/, classes.txt.")]
 Size = Annotated[
     str | None, typer.Option(parser=_size, metavar="HxW", help="Resize everything to height x width.")
 ]
@@ -161,33 +162,44 @@ def data_list():
         "toycam": "procedural streets, 96x128, 11 classes",
         "camvid": "street photographs, 360x480, 11 classes",
         "cells": "procedural touching cells, 128x128, 2 classes",
+        "isbi2012": "electron micrographs, 512x512, 2 classes",
     }
     rows = []
     for name in datasets.names():
         splits = [split for split in ("train", "val", "test") if datasets.available(name, split)]
         files = _data_files(name, splits)
-        where = (files[0].parent if name in datasets.RENDERED else files[0].parents[1]) if files else "-"
         size = f"{sum(file.stat().st_size for file in files) / 1e6:.0f} MB"
         here = ", ".join(splits) or f"not here: segcourse data get {name}"
-        rows.append((name, about[name], here, size, str(where)))
+        where = str(_data_folder(name, splits)) if files else "-"
+        rows.append((name, about[name], here, size, where))
     _table(("name", "what", "splits here", "on disk", "where"), rows)
     typer.echo("A folder of your own works as well: see data/folder.md.")
 
 
-def _data_files(name, splits):
+def _data_folder(name, splits):
     from segcourse import datasets
+    from segcourse.datasets import camvid, isbi2012
 
     if name in datasets.RENDERED:
-        return sorted(datasets.cache_folder().glob(f"{name}-*.npz"))
-    from segcourse.datasets import camvid
+        return datasets.cache_folder()
+    return camvid.folder(splits[0]) if name == "camvid" else isbi2012.folder()
 
-    folders = (camvid.folder(split) / part for split in splits for part in (split, f"{split}annot"))
-    return [file for folder in folders for file in sorted(folder.glob("*.png"))]
+
+def _data_files(name, splits):
+    """The files of a data set that are on this machine."""
+    from segcourse import datasets
+
+    if not splits:
+        return []
+    pattern = f"{name}-*.npz" if name in datasets.RENDERED else "*/*.png"
+    return sorted(_data_folder(name, splits).glob(pattern))
 
 
 @data_app.command("get")
 def data_get(
-    name: Annotated[str, typer.Argument(parser=_choice(("camvid", "toycam")), metavar="NAME")],
+    name: Annotated[
+        str, typer.Argument(parser=_choice(("camvid", "isbi2012", "toycam", "cells")), metavar="NAME")
+    ],
 ):
     """Fetch a data set into the cache folder (SEGCOURSE_DATA); run it again to continue a broken download.
 
@@ -195,15 +207,12 @@ def data_get(
     """
     from segcourse import datasets
 
-    if name == "camvid":
-        from segcourse.datasets import camvid
-
-        typer.echo(f"camvid is complete in {camvid.download()}")
+    if name in datasets.RENDERED:
+        for split in ("train", "val", "test"):
+            count = len(datasets.load(name, split)[0])
+            typer.echo(f"{name} {split}: {count} scenes in {datasets.cache_folder()}")
         return
-    for split in ("train", "val", "test"):
-        typer.echo(
-            f"toycam {split}: {len(datasets.load(name, split)[0])} scenes in {datasets.cache_folder()}"
-        )
+    typer.echo(f"{name} is complete in {datasets.fetch(name)}")
 
 
 @app.command()

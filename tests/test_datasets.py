@@ -17,6 +17,7 @@ from segcourse import datasets
 from segcourse.datasets import camvid, files
 from segcourse.datasets.errors import ArchiveError, ChecksumError, DataError, ImageError, MaskError
 from segcourse.datasets.folder import Folder
+from segcourse.datasets.published import Published
 
 REPOSITORY_COPY = Path(camvid.__file__).resolve().parents[2].parent / "shared" / "data" / "camvid"
 
@@ -208,9 +209,9 @@ def test_one_wrong_byte_in_a_picture(position, byte):
 
 
 def test_names_and_unknown_sets(tmp_path):
-    assert datasets.names() == ("toycam", "camvid")
+    assert datasets.names() == ("toycam", "camvid", "cells", "isbi2012")
     assert datasets.spec("toycam") == datasets.spec("camvid") == datasets.LabelSpec(*_camvid_parts())
-    with pytest.raises(DataError, match="toycam, camvid"):
+    with pytest.raises(DataError, match="toycam, camvid, cells, isbi2012"):
         datasets.load("cityscape", "train")
     assert not datasets.available("cityscape", "train")
     assert datasets.available("toycam", "val") and not datasets.available("toycam", "all")
@@ -241,7 +242,7 @@ def test_camvid_names():
 @pytest.fixture
 def made_up(monkeypatch, tmp_path):
     """A CamVid of made-up pictures (2 train, 1 val, 2 test) and its manifest; nothing is installed."""
-    monkeypatch.setattr(camvid, "_candidates", lambda: [tmp_path / "cache" / "camvid"])
+    monkeypatch.setattr(Published, "places", [tmp_path / "cache" / "camvid"])
     monkeypatch.setenv("SEGCOURSE_DATA", str(tmp_path / "cache"))
     names = {"train": ["a.png", "b.png"], "val": ["c.png"], "test": ["d.png", "e.png"]}
     members = {}

@@ -81,7 +81,7 @@ def test_black_is_void_where_no_class_is_black():
 
 def test_get_and_index_name_what_there_is():
     assert labels.get("voc") is VOC
-    with pytest.raises(DataError, match="camvid, voc"):
+    with pytest.raises(DataError, match="camvid, voc, cells, isbi2012"):
         labels.get("cityscapes")
     with pytest.raises(DataError, match="sky, building"):
         CAMVID.index("boat")

@@ -10,7 +10,7 @@ import numpy as np
 
 from segcourse.datasets.augment import Augment, epochs, pipeline
 from segcourse.datasets.errors import DataError
-from segcourse.datasets.labels import CAMVID, CELLS, LabelSpec, check_masks
+from segcourse.datasets.labels import CAMVID, CELLS, MEMBRANES, LabelSpec, check_masks
 from segcourse.paths import cache_folder
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "cache_folder",
     "check_masks",
     "epochs",
+    "fetch",
     "load",
     "names",
     "pipeline",
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 RENDERED = ("toycam", "cells")
-_SPECS = {"toycam": CAMVID, "camvid": CAMVID, "cells": CELLS}
+_SPECS = {"toycam": CAMVID, "camvid": CAMVID, "cells": CELLS, "isbi2012": MEMBRANES}
 
 
 def names() -> tuple[str, ...]:
@@ -68,6 +69,19 @@ def available(name: str | Path, split: str) -> bool:
         return _source(name).available(split)
     except DataError:
         return False
+
+
+def fetch(name: str, progress: bool = True) -> Path:
+    """Fetch ``camvid`` or ``isbi2012`` into the cache folder, check it, and return its folder.
+
+    Raises:
+        DataError: there is nothing to fetch for this name, or what came is not the original.
+    """
+    if name not in _SPECS or name in RENDERED:
+        raise DataError(
+            f"{str(name)!r} is not for download; {', '.join(sorted(_SPECS.keys() - RENDERED))} are."
+        )
+    return _source(name).download(progress)
 
 
 def _source(name):

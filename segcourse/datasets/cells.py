@@ -299,7 +299,7 @@ def _finish(d, kind, limbs, radius, place):
         nucleoli,
         d(1.5, 1.9) if round_ else d(0.75, 1.2),
         d(0.5, 1.5) if round_ else d(3.0, 7.0),
-        d(0.15, 0.6),
+        d(0.3, 0.95),
         d(0.5, 1.0) if d.chance(0.12) else d(0.0, 0.25),
         (d(0.0, 256.0), d(0.0, 256.0)),
     )
@@ -437,9 +437,9 @@ def _height(culture, fields):
     own, next_ = thickness[fields.owner], thickness[fields.other]
     own = own + (np.where(next_ > 0.0, next_, own) - own) * np.maximum(0.5 - apart * 0.2, 0.0)
     ripple = smooth(noise((16, 32), 13), fields.y * 6.0 + culture.drift[0], fields.x * 6.0 + culture.drift[1])
-    pinch = np.maximum(1.0 - apart * 0.5, 0.0) * seam[fields.owner] * (0.4 + 1.2 * ripple)
+    pinch = np.maximum(1.0 - apart * 0.4, 0.0) * seam[fields.owner] * (0.4 + 1.2 * ripple)
     height = own * dome * (1.0 - _clip(pinch))
-    dye = np.zeros_like(height)
+    dye = pinch * depth * (1.0 / (depth + 1.0)) * -14.0
     for number, cell in enumerate(cells):
         _organelles(height, dye, fields, number, cell)
     for x, y, radius, strength in culture.debris:
@@ -461,10 +461,10 @@ def _organelles(height, dye, fields, number, cell):
     fine = smooth(noise((64, 128), 17), y * 40.0 + cell.phase[1], x * 40.0 + cell.phase[0])
     coarse = smooth(noise((16, 32), 13), y * 8.0 + cell.phase[0], x * 8.0 + cell.phase[1])
     granules = np.maximum(fine - 0.55, 0.0) * 1.6 * (0.3 + coarse)
-    own = 0.25 * nucleus + granules * (1.0 - nucleus)
+    own = 0.45 * nucleus + granules * (1.0 - nucleus)
     for cx, cy, radius in cell.nucleoli:
         square = (x - cx) * (x - cx) + (y - cy) * (y - cy)
-        own = own + np.maximum(1.0 - square * (1.0 / (radius * radius)), 0.0) * 0.5
+        own = own + np.maximum(1.0 - square * (1.0 / (radius * radius)), 0.0) * 0.8
     height[box] += mine * own
     dye[box] -= mine * (7.0 - 4.0 * nucleus)
 

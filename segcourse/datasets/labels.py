@@ -149,6 +149,29 @@ def get(name: str) -> LabelSpec:
     return _SPECS[name]
 
 
+def instances_of(labels: np.ndarray, class_id: int = 1) -> np.ndarray:
+    """The connected pieces of a class, one by one: neighbours share a side of a pixel (4-connectivity).
+
+    Args:
+        labels: class ids ``[H, W]`` or ``[N, H, W]``.
+        class_id: the class whose pieces are wanted.
+
+    Returns:
+        int32 of the same shape: 0 elsewhere, 1..n the pieces, counted anew in every picture.
+
+    Raises:
+        DataError: the labels have another number of axes.
+    """
+    from scipy import ndimage
+
+    labels = np.asarray(labels)
+    if labels.ndim == 2:
+        return ndimage.label(labels == class_id, output=np.int32)[0]
+    if labels.ndim != 3:
+        raise DataError(f"labels have the shape {labels.shape}: give [H, W] or [N, H, W] of class ids.")
+    return np.stack([instances_of(mask, class_id) for mask in labels])
+
+
 def from_file(path: Path | str) -> LabelSpec:
     """Classes from a small text or JSON file.
 
