@@ -32,6 +32,8 @@ class Case:
         variant: tells several cases of one network apart.
         minimum: the smallest side that it promises to take; a smaller one is an error.
         sizes: (height, width) pairs to try: the minimum, odd, non-square.
+        size: the (height, width) of all other tests.
+        margin: pixels that convolutions without padding take from each side of the image.
         dropout: whether it takes a dropout rate, which is 0 where one image is learned by heart.
         learning_rate, steps: of Adam, enough to learn one image by heart.
         accuracy: the pixel accuracy that it reaches then; lower only for a network that cannot draw finely.
@@ -44,6 +46,8 @@ class Case:
     variant: str = ""
     minimum: int = 32
     sizes: tuple = ((32, 32), (33, 47), (64, 45), (97, 131))
+    size: tuple = SIZE
+    margin: int = 0
     dropout: bool = True
     learning_rate: float = 3e-3
     steps: int = 80
@@ -53,6 +57,10 @@ class Case:
     @property
     def id(self):
         return f"{self.name}-{self.variant}" if self.variant else self.name
+
+    def output(self, size):
+        """Height and width of the logits for images of this size."""
+        return tuple(side - 2 * self.margin for side in size)
 
     def build(self, size=(None, None), **arguments):
         return models.build(
@@ -64,12 +72,20 @@ PAPER = {"width": 1 / 16}
 LAPTOP = {"width": 1 / 8, "padding": "same", "fc6_size": 3}
 # One score every 32 pixels, with straight lines between them, cannot follow an outline.
 COARSE = {"accuracy": 0.88, "not_on_gpu": "a 64x64 kernel over 11 channels needs a texture of 12288 rows"}
+# U-Net's convolutions without padding.
+VALID = {"sizes": ((188, 188), (204, 236)), "size": (252, 284), "margin": 92}
 CASES = (
     Case("fcn32s", PAPER, 134_346_581, **COARSE),
     Case("fcn16s", PAPER, 134_357_354, accuracy=0.91),
     Case("fcn8s", PAPER, 134_362_751, accuracy=0.93),
     Case("fcn32s", LAPTOP, variant="same", **COARSE),
     Case("fcn8s", LAPTOP, variant="same", accuracy=0.93),
+    Case("unet", {"width": 1 / 8}, 31_030_658, minimum=188, **VALID),
+    Case("unet", {"width": 1 / 8, "padding": "same", "normalization": "batch"}, variant="same"),
+    Case("segnet", {"width": 1 / 8}, 29_449_355, steps=120),
+    Case("segnet_basic", {"width": 1 / 8}, 1_416_587),
+    Case("segnet_basic", {"width": 1 / 8, "decoder": "single-channel"}, variant="single-channel"),
+    Case("segnet_basic", {"width": 1 / 8, "decoder": "fcn-basic"}, variant="fcn-basic"),
 )
 
 
@@ -107,21 +123,25 @@ def logits_of(model, images):
 
 
 @cache
-def one_image():
-    """The middle of a large ToyCam scene, whose areas are large: uint8 [1, H, W, 3] and [1, H, W]."""
-    height, width = SIZE
-    scene = toycam.scene(1, 3, size=(4 * height, 4 * width))
-    middle = np.s_[3 * height // 2 : 5 * height // 2, 3 * width // 2 : 5 * width // 2]
-    return scene.image[middle][None], scene.labels[middle][None]
+def one_image(case):
+    """The middle of a large ToyCam scene, whose areas are large: uint8 [1, H, W, 3] and [1, h, w]."""
+    output = case.output(case.size)
+    scene = toycam.scene(1, 3, size=tuple(4 * side for side in output))
+    middle = tuple(
+        slice(2 * whole - side // 2, 2 * whole + side // 2)
+        for whole, side in zip(output, case.size, strict=True)
+    )
+    inner = slice(case.margin, -case.margin or None)
+    return scene.image[middle][None], scene.labels[middle][None, inner, inner]
 
 
 @cache
 def trained(case):
-    """The small network after it has learned `one_image()`, and the losses on the way; shared by tests."""
+    """The small network after it has learned `one_image(case)`, and the losses on the way; shared by tests."""
     training.set_seed(0)
     model = case.build(**({"dropout": 0.0} if case.dropout else {}))
     training.compile(model, keras.optimizers.Adam(case.learning_rate), MaskedCrossEntropy())
-    losses = [float(model.train_on_batch(*one_image())) for _ in range(case.steps)]
+    losses = [float(model.train_on_batch(*one_image(case))) for _ in range(case.steps)]
     return model, losses
 
 
@@ -130,7 +150,7 @@ def gradients(model, images, seed=0):
 
     Read from the velocity that one step of SGD leaves behind, which works on every Keras backend.
     """
-    size = (*images.shape[:3], model.output_shape[-1])
+    size = logits_of(model, images).shape
     projection = np.random.default_rng(seed).normal(size=size).astype("float32")
     optimizer = keras.optimizers.SGD(1.0, momentum=0.5)
     model.compile(optimizer, loss=lambda target, logits: keras.ops.mean(target * logits), jit_compile=False)

@@ -3,4 +3,12 @@
 # First, because importing Keras makes segcourse import all its layers: none may be half imported by then.
 import keras  # noqa: F401
 
-from segcourse.layers import alignment, bilinear, normalization, valid_size  # noqa: F401  (importing registers them with Keras)
+# Importing them registers them with Keras.
+from segcourse.layers import (  # noqa: F401
+    alignment,
+    bilinear,
+    local_response,
+    normalization,
+    unpooling,
+    valid_size,
+)

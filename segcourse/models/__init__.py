@@ -1,6 +1,7 @@
 """The networks, by name."""
 
 from segcourse.models.fcn import fcn8s, fcn16s, fcn32s
+from segcourse.models.segnet import segnet, segnet_basic
 from segcourse.models.unet import unet
 
 MODELS = {
@@ -8,6 +9,8 @@ MODELS = {
     "fcn16s": fcn16s,
     "fcn8s": fcn8s,
     "unet": unet,
+    "segnet": segnet,
+    "segnet_basic": segnet_basic,
 }
 
 

@@ -19,7 +19,15 @@ from pathlib import Path
 
 from segcourse.paths import data_file, data_folder
 
-_MODULES = {"vgg16-toycam": "vgg16_toycam", "fcn": "fcn", "fcn8s-camvid": "fcn8s_camvid"}
+_MODULES = {
+    "vgg16-toycam": "vgg16_toycam",
+    "fcn": "fcn",
+    "fcn8s-camvid": "fcn8s_camvid",
+    "unet": "unet",
+    "unet-isbi2012": "unet_isbi2012",
+    "segnet": "segnet",
+    "segnet-camvid": "segnet_camvid",
+}
 _PACKAGE = Path(__file__).parent.parent
 
 

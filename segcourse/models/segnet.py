@@ -1,0 +1,221 @@
+"""Generated from notebooks/06_segnet.ipynb. Edit the lesson, then run make export.
+
+Lesson 06 · SegNet: remember where the maximum was.
+"""
+
+import math
+
+import keras
+from keras import layers, ops
+
+from segcourse.layers.alignment import Crop
+from segcourse.layers.bilinear import Bilinear
+from segcourse.layers.local_response import LocalResponseNormalization
+from segcourse.layers.normalization import BatchNormalization
+from segcourse.layers.unpooling import MaxPoolingWithIndices2D, MaxUnpooling2D
+
+
+def _conv(x, channels, size, name, relu):
+    """Convolution, batch norm and, where the network has one, ReLU."""
+    x = layers.Conv2D(channels, size, padding="same", kernel_initializer="he_normal", name=name)(x)
+    x = _normalize(x, name)
+    return layers.ReLU(name=f"{name}_relu")(x) if relu else x
+
+
+def _normalize(x, name):
+    shift = keras.initializers.Constant(0.001)
+    # A short memory (0.9), for short trainings: the original measures the statistics once, at the end.
+    return BatchNormalization(momentum=0.9, epsilon=EPSILON, beta_initializer=shift, name=f"{name}_bn")(x)
+
+
+def _drop(x, rate, name):
+    return layers.Dropout(rate, name=name)(x) if rate else x
+
+
+def _image(name, input_shape):
+    if any(side is not None and side < 32 for side in input_shape[:2]):
+        raise ValueError(
+            f"{name} got {input_shape}: both sides must be at least 32, for five poolings halve the image."
+        )
+    return keras.Input(input_shape, name="image")
+
+
+EPSILON = 1.001e-5  # the original's 1e-9 would vanish beside 1 in float16 and float32 alike
+ENCODER = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # VGG16: channels and convolutions of each level
+
+
+def segnet(input_shape=(None, None, 3), classes=11, width=1.0, dropout=0.0):
+    """SegNet: VGG16's 13 convolutions, and their mirror image (Badrinarayanan, Kendall & Cipolla 2015).
+
+    Args:
+        input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
+        classes: number of classes C.
+        width: scales the channels of every layer but the last; 1.0 is the paper.
+        dropout: 0.5 makes it Bayesian SegNet (Kendall et al. 2015): dropout at the three deepest levels, where
+            the authors' released definition has it.
+
+    Returns:
+        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C]. 29,449,355 trainable
+        weights by default.
+    """
+    image = x = _image("segnet", input_shape)
+    pooled = []
+    for level, (channels, depth) in enumerate(ENCODER, start=1):
+        for i in range(1, depth + 1):
+            x = _conv(x, round(channels * width), 3, f"conv{level}_{i}", relu=True)
+        before = x
+        x, indices = MaxPoolingWithIndices2D(name=f"pool{level}")(x)
+        x = _drop(x, dropout if level > 2 else 0, f"encdrop{level}")
+        pooled.append((indices, before))
+    for level in (5, 4, 3, 2, 1):
+        x = _decoder_level(x, level, *pooled[level - 1], width, dropout if level > 2 else 0)
+    logits = layers.Conv2D(
+        classes, 3, padding="same", kernel_initializer="he_normal", dtype="float32", name="logits"
+    )
+    return keras.Model(image, logits(x), name="segnet")
+
+
+def _decoder_level(x, level, indices, before, width, dropout):
+    """Unpool, then the level's convolutions backwards; the last one has the channels of the level above."""
+    channels, depth = ENCODER[level - 1]
+    x = MaxUnpooling2D(name=f"unpool{level}")(x, indices, before)
+    for i in range(depth, 0, -1):
+        if level == i == 1:
+            return x  # the classifier takes the place of conv1_1_D
+        wide = channels if i > 1 else ENCODER[level - 2][0]
+        x = _conv(x, round(wide * width), 3, f"conv{level}_{i}_D", relu=True)
+    return _drop(x, dropout, f"decdrop{level}")
+
+
+def segnet_basic(input_shape=(None, None, 3), classes=11, width=1.0, decoder="max-unpooling", dropout=0.0):
+    """SegNet-Basic, the small network of the decoder comparison (Badrinarayanan et al. 2015, section 3.1).
+
+    Args:
+        input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
+        classes: number of classes C.
+        width: scales the 64 channels of every level; 1.0 is the paper.
+        decoder: one of `DECODERS`, the rows of the paper's Table 1.
+        dropout: 0.5 makes it Bayesian SegNet-Basic (Kendall et al. 2015): dropout at the two deepest levels.
+
+    Returns:
+        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C]. 1,416,587 trainable
+        weights by default.
+
+    Raises:
+        ValueError: a side below 32, or an unknown decoder.
+    """
+    if decoder not in DECODERS:
+        raise ValueError(f"decoder={decoder!r} is unknown: {', '.join(DECODERS)}.")
+    image = _image("segnet_basic", input_shape)
+    x = LocalResponseNormalization(name="norm")(image)
+    pooled = []
+    for level in (1, 2, 3, 4):
+        before = _conv(x, round(64 * width), 7, f"conv{level}", relu=True)
+        x, indices = MaxPoolingWithIndices2D(name=f"pool{level}")(before)
+        x = _drop(x, dropout if level > 2 else 0, f"encdrop{level}")
+        pooled.append((x, indices, before))
+    build, *options = DECODERS[decoder]
+    return keras.Model(image, build(pooled, classes, dropout, *options), name="segnet_basic")
+
+
+def _unpooling_decoder(pooled, classes, dropout, addition=False, single_channel=False):
+    """SegNet's way: unpool by the indices, convolve until dense; no ReLU."""
+    x = pooled[-1][0]
+    for level in (4, 3, 2, 1):
+        _, indices, before = pooled[level - 1]
+        x = MaxUnpooling2D(name=f"unpool{level}")(x, indices, before)
+        name = f"conv_decode{level}"
+        x = _single_channel(x, 7, name) if single_channel else _conv(x, x.shape[-1], 7, name, relu=False)
+        if addition and level > 1:
+            x = layers.Add(name=f"add_pool{level - 1}")([x, pooled[level - 2][0]])
+        x = _drop(x, dropout if level > 2 else 0, f"decdrop{level}")
+    return _scores(x, classes, name="logits", dtype="float32")
+
+
+def _single_channel(x, size, name):
+    """As `_conv` without ReLU, but each filter sees one channel alone: a depthwise convolution."""
+    start = keras.initializers.RandomNormal(stddev=2**0.5 / size)  # "he_normal" would count all channels
+    x = layers.DepthwiseConv2D(size, padding="same", depthwise_initializer=start, name=name)(x)
+    return _normalize(x, name)
+
+
+def _scores(x, classes, **options):
+    return layers.Conv2D(classes, 1, kernel_initializer="he_normal", **options)(x)
+
+
+def _fcn_decoder(pooled, classes, dropout, addition=True, reduction=True, learned=True):
+    """FCN's way: upsample twofold by a transposed convolution, add the encoder's features of that size."""
+    x = pooled[-1][0]
+    x = _scores(x, classes, name="reduce4") if reduction else x
+    for level in (4, 3, 2, 1):
+        x = (_learned_upsampling if learned else _bilinear_upsampling)(
+            x, pooled[level - 1][2], f"upsample{level}"
+        )
+        if addition and level > 1:
+            skip = pooled[level - 2][0]
+            skip = _scores(skip, classes, name=f"reduce{level - 1}") if reduction else skip
+            x = layers.Add(name=f"add_pool{level - 1}")([x, skip])
+        x = _drop(x, dropout if level > 2 else 0, f"decdrop{level}")
+    if reduction:
+        return layers.Activation("linear", dtype="float32", name="logits")(x)
+    return _scores(x, classes, name="logits", dtype="float32")
+
+
+def _learned_upsampling(x, like, name):
+    x = layers.Conv2DTranspose(
+        x.shape[-1], 8, strides=2, use_bias=False, kernel_initializer=PaddedBilinear(), name=name
+    )(x)
+    return Crop(3, name=f"{name}_crop")([x, like])
+
+
+def _bilinear_upsampling(x, like, name):
+    x = layers.UpSampling2D(2, interpolation="bilinear", name=name)(x)
+    return Crop(name=f"{name}_crop")([x, like])
+
+
+@keras.saving.register_keras_serializable(package="segcourse")
+class PaddedBilinear(Bilinear):
+    """First weights [8, 8, C, C] of a learned twofold upsampling: the 4x4 bilinear kernel, zeros around it."""
+
+    def __call__(self, shape, dtype=None):
+        """The kernel, of the dtype that is asked for."""
+        rim = (shape[0] - 4) // 2
+        inner = super().__call__((4, 4, *shape[2:]), dtype)
+        return ops.pad(inner, ((rim, rim), (rim, rim), (0, 0), (0, 0)))
+
+
+DECODERS = {  # the rows of Table 1: how a decoder is built, and with which options
+    "bilinear": (_fcn_decoder, False, True, False),
+    "max-unpooling": (_unpooling_decoder,),
+    "encoder-addition": (_unpooling_decoder, True),
+    "single-channel": (_unpooling_decoder, False, True),
+    "fcn-basic": (_fcn_decoder,),
+    "fcn-basic-no-addition": (_fcn_decoder, False),
+    "fcn-basic-no-reduction": (_fcn_decoder, True, False),
+    "fcn-basic-no-addition-no-reduction": (_fcn_decoder, False, False),
+}
+
+
+def encoder_storage(model):
+    """Bytes that the decoder keeps from the encoder for one image: 2 bits an index, 4 bytes a feature.
+
+    Args:
+        model: a network of this lesson, built for a fixed input size.
+
+    Raises:
+        ValueError: if the size is open.
+    """
+    bits = 0
+    for layer in model.layers:
+        kept = []
+        if isinstance(layer, MaxUnpooling2D):
+            kept = [(layer.input[1].shape[1:], 2)]
+        elif isinstance(layer, layers.Add):
+            kept = [(layer.input[1].shape[1:], 32)]
+        for shape, depth in kept:
+            if None in shape:
+                raise ValueError(
+                    f"{model.name} takes any size: build it with one, input_shape=(360, 480, 3)."
+                )
+            bits += depth * math.prod(shape)
+    return bits // 8

@@ -1,0 +1,62 @@
+"""SegNet-Basic, as wide as published, on the photographs of CamVid, from random weights."""
+
+import keras
+
+from segcourse import datasets, metrics, training
+from segcourse.balancing import median_frequency_weights
+from segcourse.losses import MaskedCrossEntropy
+from segcourse.models.segnet import segnet_basic
+from segcourse.paths import data_folder
+from segcourse.studies import Study
+
+WEIGHTS = "segnet_basic_camvid.weights.h5"
+
+
+def _run(part, settings):
+    training.set_seed(settings["seed"])
+    classes, batch = len(datasets.spec("camvid")), settings["batch"]
+    train, val = datasets.load("camvid", "train"), datasets.load("camvid", "val")
+    with training.precision(settings["precision"]):
+        model = segnet_basic(classes=classes)
+    weights = median_frequency_weights(train[1], classes)
+    schedule = training.poly(settings["learning_rate"], settings["epochs"] * (len(train[0]) // batch))
+    training.compile(model, keras.optimizers.Adam(schedule), MaskedCrossEntropy(class_weights=weights))
+    augment = datasets.Augment(**settings["augment"])
+    data = datasets.epochs(*train, batch, augment=augment, seed=settings["seed"])
+    history = training.fit(model, data, epochs=settings["epochs"])
+    training.save_weights(model, data_folder() / "weights" / WEIGHTS)
+    final = segnet_basic(classes=classes)
+    final.set_weights(model.get_weights())
+    scores = training.evaluate(final, *val, classes, batch_size=2)
+    predictions = training.predict(final, val[0], batch_size=2)
+    scores["boundary_f1"] = metrics.boundary_f1(val[1], predictions, classes)
+    return {**scores, "class_weights": weights, "training_loss": history["loss"]}
+
+
+STUDY = Study(
+    title="SegNet-Basic on CamVid, trained on crops and scored at 360x480, from random weights",
+    cost="about 35 minutes on two CPU cores with bfloat16 units; needs CamVid (segcourse data get camvid)",
+    settings={
+        "precision": "mixed_bfloat16",
+        "epochs": 14,
+        "batch": 6,
+        "learning_rate": 5e-3,
+        "seed": 0,
+        "augment": {"crop": [180, 240], "scale": [0.7, 1.2]},
+    },
+    code=(
+        "models/segnet.py",
+        "layers/unpooling.py",
+        "layers/local_response.py",
+        "layers/alignment.py",
+        "layers/bilinear.py",
+        "balancing.py",
+        "losses.py",
+        "metrics.py",
+        "datasets/augment.py",
+        "studies/segnet_camvid.py",
+    ),
+    parts=("val",),
+    run=_run,
+    weights=(WEIGHTS,),
+)
