@@ -18,13 +18,13 @@ from segcourse.datasets.rendered import cached
 from segcourse.datasets.toycam.shapes import Draws, noise, smooth
 from segcourse.paths import cache_folder
 
-VERSION = 1  # raise it whenever a pixel changes: cached files of older versions are then ignored
+VERSION = 2  # raise it whenever a pixel changes: cached files of older versions are then ignored
 SPLITS = {"train": (0, 30), "val": (1, 20), "test": (2, 50)}
 SIZE = (128, 128)
 SMALLEST = 64
 
 FIELD = 128.0  # units along the longer side of a picture
-GAP = 1.0  # units of background between neighbours
+GAP = 1.4  # units of background between neighbours
 _REACH = 10.0  # units around a cell that its light still touches
 _MARGIN = 10.0  # units beyond the picture in which cells may lie
 _GRID = 3.0  # units between the points at which the contact of two cells is felt
@@ -298,9 +298,9 @@ def _finish(d, kind, limbs, radius, place):
         (x, y, u, v, long, wide),
         nucleoli,
         d(1.5, 1.9) if round_ else d(0.75, 1.2),
-        d(0.5, 1.5) if round_ else d(3.0, 7.0),
-        d(0.3, 0.95),
-        d(0.5, 1.0) if d.chance(0.12) else d(0.0, 0.25),
+        d(0.5, 1.5) if round_ else d(3.0, 6.5),
+        d(0.55, 1.0),
+        d(0.5, 0.9) if d.chance(0.12) else d(0.0, 0.25),
         (d(0.0, 256.0), d(0.0, 256.0)),
     )
 
@@ -367,7 +367,7 @@ class _Fields:
     def _add(self, number, cell):
         box = self.box(cell, _REACH)
         x, y = self.x[:, box[1]], self.y[box[0]]
-        ripple = smooth(noise((8, 16, 32), 11), y * 5.0 + cell.phase[0], x * 5.0 + cell.phase[1])
+        ripple = smooth(noise((8, 16), 11), y * 4.0 + cell.phase[0], x * 4.0 + cell.phase[1])
         own = outline(cell.limbs, x, y) + (ripple - 0.5) * (2.0 * cell.roughness)
         first, second, owner, other = (a[box] for a in (self.first, self.second, self.owner, self.other))
         wins, places = own < first, own < second
@@ -411,15 +411,13 @@ def _develop(culture, fields, draws):
     height, dye, focus = _height(culture, fields)
     scale = fields.scale
     height = _blur(height, 0.7 * scale)
-    down, right = np.zeros_like(height), np.zeros_like(height)
-    down[1:-1] = (height[2:] - height[:-2]) * (0.5 * scale)
-    right[:, 1:-1] = (height[:, 2:] - height[:, :-2]) * (0.5 * scale)
-    relief = right * culture.shear[0] + down * culture.shear[1]
+    down, right = np.gradient(height)
+    relief = (right * culture.shear[0] + down * culture.shear[1]) * scale
     halo = _blur(height, 4.0 * scale) - height
-    signal = 230.0 * relief + (60.0 * culture.halo) * halo + dye
-    soft = _blur(signal, 2.2 * scale)
+    signal = 270.0 * relief + (70.0 * culture.halo) * halo + dye
+    soft = _blur(signal, 1.8 * scale)
     signal = signal + (soft - signal) * _blur(focus, 1.5 * scale)
-    picture = _lamp(culture, fields) + _blur(signal, 0.5 * scale)
+    picture = _lamp(culture, fields) + _blur(signal, 0.4 * scale)
     rows, columns = picture.shape
     grain = draws.bytes(2 * picture.size).reshape(2, rows, columns).astype(np.float32)
     picture += (grain[0] + grain[1] - 255.0) * (culture.grain / 104.0)
@@ -437,9 +435,9 @@ def _height(culture, fields):
     own, next_ = thickness[fields.owner], thickness[fields.other]
     own = own + (np.where(next_ > 0.0, next_, own) - own) * np.maximum(0.5 - apart * 0.2, 0.0)
     ripple = smooth(noise((16, 32), 13), fields.y * 6.0 + culture.drift[0], fields.x * 6.0 + culture.drift[1])
-    pinch = np.maximum(1.0 - apart * 0.4, 0.0) * seam[fields.owner] * (0.4 + 1.2 * ripple)
+    pinch = np.maximum(1.0 - apart * 0.4, 0.0) * seam[fields.owner] * (0.5 + ripple)
     height = own * dome * (1.0 - _clip(pinch))
-    dye = pinch * depth * (1.0 / (depth + 1.0)) * -14.0
+    dye = pinch * depth * (1.0 / (depth + 1.0)) * 22.0
     for number, cell in enumerate(cells):
         _organelles(height, dye, fields, number, cell)
     for x, y, radius, strength in culture.debris:
@@ -451,16 +449,16 @@ def _height(culture, fields):
 
 def _organelles(height, dye, fields, number, cell):
     """Add nucleus, nucleoli and granules of one cell where it is the nearest."""
-    box = fields.box(cell, 0.0)
+    box = fields.box(cell, 4.0)
     mine = (fields.owner[box] == number) * np.minimum(np.maximum(-fields.first[box], 0.0) * 0.5, 1.0)
     x, y = fields.x[:, box[1]], fields.y[box[0]]
     nx, ny, u, v, long, wide = cell.nucleus
     along, across = ((x - nx) * u + (y - ny) * v) * (1.0 / long), ((y - ny) * u - (x - nx) * v) * (1.0 / wide)
     inner = 1.0 - (along * along + across * across)
     nucleus = _clip(inner * 2.5 + 0.5)
-    fine = smooth(noise((64, 128), 17), y * 40.0 + cell.phase[1], x * 40.0 + cell.phase[0])
+    fine = smooth(noise((64, 128), 17), y * 3.5 + cell.phase[1], x * 3.5 + cell.phase[0])
     coarse = smooth(noise((16, 32), 13), y * 8.0 + cell.phase[0], x * 8.0 + cell.phase[1])
-    granules = np.maximum(fine - 0.55, 0.0) * 1.6 * (0.3 + coarse)
+    granules = np.maximum(fine - 0.5, 0.0) * 1.0 * (0.3 + coarse)
     own = 0.45 * nucleus + granules * (1.0 - nucleus)
     for cx, cy, radius in cell.nucleoli:
         square = (x - cx) * (x - cx) + (y - cy) * (y - cy)

@@ -169,7 +169,10 @@ def instances_of(labels: np.ndarray, class_id: int = 1) -> np.ndarray:
         return ndimage.label(labels == class_id, output=np.int32)[0]
     if labels.ndim != 3:
         raise DataError(f"labels have the shape {labels.shape}: give [H, W] or [N, H, W] of class ids.")
-    return np.stack([instances_of(mask, class_id) for mask in labels])
+    pieces = np.empty(labels.shape, np.int32)
+    for index, mask in enumerate(labels):
+        pieces[index] = instances_of(mask, class_id)
+    return pieces
 
 
 def from_file(path: Path | str) -> LabelSpec:
