@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from segcourse import exercises, studies
+from segcourse import datasets, exercises, studies
 from segcourse.cli import app
-from segcourse.datasets import CAMVID, toycam
+from segcourse.datasets import CAMVID, DataError, cells, toycam
 
 COMMANDS = ("doctor", "data", "train", "evaluate", "predict", "export", "study", "student")
 NETWORK = ["--width", "0.05", "--option", "padding=same", "--option", "fc6_size=3"]
@@ -243,6 +243,17 @@ def test_data_list_shows_what_is_here(monkeypatch, tmp_path):
     monkeypatch.setenv("SEGCOURSE_DATA", str(tmp_path))
     said = call("data", "list")
     assert "toycam procedural streets, 96x128, 11 classes train, val, test 0 MB" in said and "camvid" in said
+    assert "cells procedural touching cells, 128x128, 2 classes train, val, test 0 MB" in said
+    assert "isbi2012 electron micrographs, 512x512, 2 classes" in said
+
+
+def test_data_get_renders_and_refuses_what_is_drawn(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEGCOURSE_DATA", str(tmp_path))
+    monkeypatch.setattr(cells, "SPLITS", {"train": (0, 2), "val": (1, 1), "test": (2, 1)})
+    said = call("data", "get", "cells")
+    assert "cells train: 2 scenes" in said and len(list(tmp_path.glob("cells-*.npz"))) == 3
+    with pytest.raises(DataError, match="camvid, isbi2012 are"):
+        datasets.fetch("cells")
 
 
 def test_studies_are_listed_and_checked(monkeypatch):
