@@ -41,8 +41,9 @@ class MaxPoolingWithIndices2D(keras.layers.Layer):
     """2x2 max pooling that also tells where each maximum stood (Badrinarayanan et al. 2015, section 3).
 
     Called with [B, H, W, C] it returns the maxima and their indices, both [B, h, w, C] with
-    h = ceil(H / 2), as in Caffe: a window that sticks out over the edge counts too. An index, int32, is the
-    place in the window: 0 top left, 1 top right, 2 bottom left, 3 bottom right. Of equal values the first wins.
+    h = ceil(H / 2), as in Caffe: a window that sticks out over the edge counts too. An index, int32, is
+    the place in the window: 0 top left, 1 top right, 2 bottom left, 3 bottom right. Of equal values the
+    first wins.
     """
 
     def call(self, x):
@@ -60,7 +61,7 @@ class MaxPoolingWithIndices2D(keras.layers.Layer):
 
 
 def _even(x):
-    """Repeat the last row and the last column where their number is odd; never first, the copies never win."""
+    """Repeat the last row or column where their number is odd: a copy comes second and never wins."""
     height, width = ops.shape(x)[1:3]
     if not isinstance(height, int) or height % 2:
         x = ops.concatenate([x, x[:, height - height % 2 :]], axis=1)
@@ -76,8 +77,8 @@ class MaxUnpooling2D(keras.layers.Layer):
     Call it with the values [B, h, w, C], the indices [B, h, w, C] of a `MaxPoolingWithIndices2D`, and the
     tensor that was pooled, [B, H, W, any], of which only the size is used. The result is [B, H, W, C].
 
-    It needs no scatter: values are repeated over their windows and multiplied by a mask that is 1 at the index
-    and 0 elsewhere. All tensors have rank 4 and all operators run on a mobile GPU.
+    It needs no scatter: values are repeated over their windows and multiplied by a mask that is 1 at the
+    index and 0 elsewhere. All tensors have rank 4, and a mobile GPU has all operators.
     """
 
     def call(self, values, indices, like):

@@ -14,6 +14,9 @@ from segcourse.layers.local_response import LocalResponseNormalization
 from segcourse.layers.normalization import BatchNormalization
 from segcourse.layers.unpooling import MaxPoolingWithIndices2D, MaxUnpooling2D
 
+EPSILON = 1.001e-5  # the original's 1e-9 would vanish beside 1 in float16 and float32 alike
+ENCODER = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # VGG16: channels and convolutions of each level
+
 
 def _conv(x, channels, size, name, relu):
     """Convolution, batch norm and, where the network has one, ReLU."""
@@ -40,10 +43,6 @@ def _image(name, input_shape):
     return keras.Input(input_shape, name="image")
 
 
-EPSILON = 1.001e-5  # the original's 1e-9 would vanish beside 1 in float16 and float32 alike
-ENCODER = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # VGG16: channels and convolutions of each level
-
-
 def segnet(input_shape=(None, None, 3), classes=11, width=1.0, dropout=0.0):
     """SegNet: VGG16's 13 convolutions, and their mirror image (Badrinarayanan, Kendall & Cipolla 2015).
 
@@ -51,8 +50,8 @@ def segnet(input_shape=(None, None, 3), classes=11, width=1.0, dropout=0.0):
         input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
         classes: number of classes C.
         width: scales the channels of every layer but the last; 1.0 is the paper.
-        dropout: 0.5 makes it Bayesian SegNet (Kendall et al. 2015): dropout at the three deepest levels, where
-            the authors' released definition has it.
+        dropout: 0.5 makes it Bayesian SegNet (Kendall et al. 2015): dropout at the three deepest levels,
+            where the authors' released definition has it.
 
     Returns:
         keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C]. 29,449,355 trainable
@@ -94,7 +93,7 @@ def segnet_basic(input_shape=(None, None, 3), classes=11, width=1.0, decoder="ma
         input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
         classes: number of classes C.
         width: scales the 64 channels of every level; 1.0 is the paper.
-        decoder: one of `DECODERS`, the rows of the paper's Table 1.
+        decoder: one of `DECODERS`: the rows of the paper's Table 1, and "replication", which only repeats.
         dropout: 0.5 makes it Bayesian SegNet-Basic (Kendall et al. 2015): dropout at the two deepest levels.
 
     Returns:
@@ -118,12 +117,17 @@ def segnet_basic(input_shape=(None, None, 3), classes=11, width=1.0, decoder="ma
     return keras.Model(image, build(pooled, classes, dropout, *options), name="segnet_basic")
 
 
-def _unpooling_decoder(pooled, classes, dropout, addition=False, single_channel=False):
+def _unpooling_decoder(pooled, classes, dropout, addition=False, single_channel=False, replication=False):
     """SegNet's way: unpool by the indices, convolve until dense; no ReLU."""
     x = pooled[-1][0]
     for level in (4, 3, 2, 1):
         _, indices, before = pooled[level - 1]
-        x = MaxUnpooling2D(name=f"unpool{level}")(x, indices, before)
+        if replication:
+            x = Crop(name=f"upsample{level}_crop")(
+                [layers.UpSampling2D(2, name=f"upsample{level}")(x), before]
+            )
+        else:
+            x = MaxUnpooling2D(name=f"unpool{level}")(x, indices, before)
         name = f"conv_decode{level}"
         x = _single_channel(x, 7, name) if single_channel else _conv(x, x.shape[-1], 7, name, relu=False)
         if addition and level > 1:
@@ -175,7 +179,7 @@ def _bilinear_upsampling(x, like, name):
 
 @keras.saving.register_keras_serializable(package="segcourse")
 class PaddedBilinear(Bilinear):
-    """First weights [8, 8, C, C] of a learned twofold upsampling: the 4x4 bilinear kernel, zeros around it."""
+    """First weights [8, 8, C, C] of a learned twofold upsampling: the 4x4 bilinear kernel in zeros."""
 
     def __call__(self, shape, dtype=None):
         """The kernel, of the dtype that is asked for."""
@@ -184,11 +188,13 @@ class PaddedBilinear(Bilinear):
         return ops.pad(inner, ((rim, rim), (rim, rim), (0, 0), (0, 0)))
 
 
-DECODERS = {  # the rows of Table 1: how a decoder is built, and with which options
+# The rows of Table 1 and "replication" (section 3.1 names it): how a decoder is built, with which options.
+DECODERS = {
     "bilinear": (_fcn_decoder, False, True, False),
     "max-unpooling": (_unpooling_decoder,),
     "encoder-addition": (_unpooling_decoder, True),
     "single-channel": (_unpooling_decoder, False, True),
+    "replication": (_unpooling_decoder, False, False, True),
     "fcn-basic": (_fcn_decoder,),
     "fcn-basic-no-addition": (_fcn_decoder, False),
     "fcn-basic-no-reduction": (_fcn_decoder, True, False),
