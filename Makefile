@@ -1,4 +1,5 @@
 # Everything runs in .venv, which `tools/make_env.sh` makes from requirements.lock. PYTHON=... chooses the interpreter.
+# Only the reference of tests/test_addons.py has .venv-addons, for an older Python: ADDONS_PYTHON=... chooses that.
 PY := .venv/bin/python
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 NBSTRIPOUT := --keep-output --keep-count --keep-id
@@ -11,20 +12,24 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab test quick lesson export check lock clean
+.PHONY: help env addons lab test quick lesson export check lock clean
 
 help: ## show this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-env: ## make or update .venv (every target below does)
+env: ## make or update .venv (all targets that need it do)
 	@tools/make_env.sh
+
+addons: ## make or update .venv-addons: TensorFlow Addons, the reference of tests/test_addons.py
+	@tools/make_addons_env.sh
 
 lab: env ## open JupyterLab on the first lesson
 	@echo "Opening JupyterLab; leave it with Ctrl-C."
 	@$(PY) -m jupyterlab --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	    --LabApp.extension_manager=readonly $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb
 
-test: env ## run every test, notebooks included
+test: env ## run every test, notebooks included; makes .venv-addons first where it can
+	@tools/make_addons_env.sh || echo "Going on without it: tests/test_addons.py will skip."
 	@echo "Running the unit tests and every lesson ..."
 	@$(PY) -m pytest tests notebooks $(NBVAL) -n 2 --dist loadfile
 
@@ -47,9 +52,9 @@ check: env ## style, modules against lessons, notebooks normalised; changes noth
 	@echo "Checking that the notebooks are normalised ..."
 	@$(PY) -m nbstripout --verify $(NBSTRIPOUT) notebooks/*.ipynb
 
-lock: ## solve pyproject.toml into requirements.lock (needs uv)
+lock: ## solve pyproject.toml and requirements-addons.in into their locks (needs uv)
 	@tools/make_lock.sh
 
-clean: ## remove the environment and all caches
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis dist
+clean: ## remove the environments and all caches
+	rm -rf .venv .venv-addons .pytest_cache .ruff_cache .hypothesis dist
 	find segcourse tests tools notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf

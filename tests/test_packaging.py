@@ -2,7 +2,9 @@
 
 import ast
 import importlib.metadata
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -42,6 +44,11 @@ def test_every_import_of_the_package_is_declared():
     assert {name for name, dists in owners.items() if not dists & declared} == set()
 
 
+def addons_requirements():
+    lines = (ROOT / "requirements-addons.in").read_text().splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
 def test_conda_users_get_the_same_packages():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     *conda, pip = environment["dependencies"]
@@ -49,17 +56,53 @@ def test_conda_users_get_the_same_packages():
     assert conda == [f"python{PROJECT['requires-python']}", "pip"]
 
 
-def test_the_lock_has_every_requirement_in_range_with_hashes_and_no_address():
-    text = (ROOT / "requirements.lock").read_text()
+def test_conda_users_get_the_same_reference():
+    environment = yaml.safe_load((ROOT / "environment-addons.yml").read_text())
+    assert environment["dependencies"] == ["python>=3.9,<3.12", "pip", {"pip": addons_requirements()}]
+
+
+@pytest.mark.parametrize(
+    ("lock", "requirements"),
+    [
+        ("requirements.lock", [*PROJECT["dependencies"], *EXTRAS]),
+        ("requirements-addons.lock", addons_requirements()),
+    ],
+)
+def test_the_lock_has_every_requirement_in_range_with_hashes_and_no_address(lock, requirements):
+    text = (ROOT / lock).read_text()
     locked = {}
     for entry in re.split(r"\n(?=\S)", text)[1:]:
         assert "--hash=sha256:" in entry
         requirement = Requirement(entry.split("\\")[0].split("--hash")[0].strip())
         locked.setdefault(canonicalize_name(requirement.name), []).append(requirement.specifier)
-    for requirement in map(Requirement, [*PROJECT["dependencies"], *EXTRAS]):
+    for requirement in map(Requirement, requirements):
         for specifier in locked[canonicalize_name(requirement.name)]:
             assert requirement.specifier.contains(str(specifier).removeprefix("==")), requirement
     assert not re.search(r"https?:|--(extra-)?index|file:", text)
+
+
+@pytest.mark.parametrize(
+    ("script", "choice", "needed"),
+    [
+        ("make_env.sh", "PYTHON", "is not a working Python 3.11, 3.12 or 3.13"),
+        ("make_addons_env.sh", "ADDONS_PYTHON", "is not a working Python 3.9, 3.10 or 3.11"),
+    ],
+)
+def test_an_unsuitable_python_is_told_in_one_line(script, choice, needed, tmp_path):
+    """The scripts stop before they make anything; tried on a copy, so that nothing here is at risk."""
+    for name in ("environment.sh", script):
+        (tmp_path / "tools").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "tools" / name, tmp_path / "tools")
+    for name in ("requirements.lock", "requirements-addons.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    old = tmp_path / "python3.8"
+    old.write_text("#!/bin/sh\necho 3.8\n")
+    old.chmod(0o755)
+    environment = {**os.environ, choice: str(old)}
+    done = subprocess.run([tmp_path / "tools" / script], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {choice}={old} {needed}") and done.stderr.count("\n") == 1
+    assert not list(tmp_path.glob(".venv*"))
 
 
 def test_the_doctor_knows_the_python_range():
