@@ -1,6 +1,6 @@
 """Generated from notebooks/04_unet.ipynb. Edit the lesson, then run make export.
 
-Lesson 04 · U-Net: cells told apart from thirty pictures.
+Lesson 04 · U-Net: cells told apart, from thirty pictures.
 """
 
 import keras
@@ -31,10 +31,31 @@ def valid_output(side, levels=4):
 
 
 def nearest_valid(side, levels=4):
-    """The input sides that work next to `side`: the largest below and the smallest above, as far as they exist."""
+    """The input sides that work next to `side`, a tuple: the largest below and the smallest above, if any."""
     step, least = 2**levels, next(s for s in range(10**6) if valid_output(s, levels))
     below = least + (side - least) // step * step
     return tuple(s for s in (below, below + step) if s >= least) or (least,)
+
+
+def check_valid_size(size, levels=4):
+    """Raise a `ValueError` unless U-Net's unpadded convolutions can take an image of `size`, (height, width).
+
+    A side that is None is unknown yet and passes.
+    """
+    if all(side is None or valid_output(side, levels) for side in size):
+        return
+    height, width = (
+        "any"
+        if side is None
+        else " or ".join(map(str, [side] if valid_output(side, levels) else nearest_valid(side, levels)))
+        for side in size
+    )
+    least = nearest_valid(0, levels)[0]
+    raise ValueError(
+        f"U-Net with valid convolutions got an image of {size[0]}x{size[1]}: each side must be at least {least}, and even "
+        f"before each of the {levels} poolings, which is every {2**levels}th side from {least} on. Nearest: height {height}, width {width}. "
+        'segcourse.tiling takes images of any size, and so does padding="same".'
+    )
 
 
 @keras.saving.register_keras_serializable(package="segcourse")
@@ -59,24 +80,3 @@ class ValidSize(keras.Layer):
 
     def get_config(self):
         return {**super().get_config(), "levels": self.levels}
-
-
-def check_valid_size(size, levels=4):
-    """Raise a `ValueError` unless U-Net's unpadded convolutions can take an image of `size`, (height, width).
-
-    A side that is None is unknown yet and passes.
-    """
-    if all(side is None or valid_output(side, levels) for side in size):
-        return
-    height, width = (
-        "any"
-        if side is None
-        else " or ".join(map(str, [side] if valid_output(side, levels) else nearest_valid(side, levels)))
-        for side in size
-    )
-    least = nearest_valid(0, levels)[0]
-    raise ValueError(
-        f"U-Net with valid convolutions got an image of {size[0]}x{size[1]}: each side must be at least {least}, and even "
-        f"before each of the {levels} poolings, which is every {2**levels}th side from {least} on. Nearest: height {height}, width {width}. "
-        'segcourse.tiling takes images of any size, and so does padding="same".'
-    )

@@ -1,6 +1,6 @@
 """Generated from notebooks/04_unet.ipynb. Edit the lesson, then run make export.
 
-Lesson 04 · U-Net: cells told apart from thirty pictures.
+Lesson 04 · U-Net: cells told apart, from thirty pictures.
 """
 
 import math
@@ -30,31 +30,33 @@ def _two_convolutions(x, channels, name, padding, normalization):
             name=f"{name}_conv{i}",
         )(x)
         if normalization == "batch":
-            x = BatchNormalization(name=f"{name}_norm{i}")(x)
+            x = BatchNormalization(momentum=0.9, name=f"{name}_norm{i}")(x)
         x = layers.ReLU(name=f"{name}_relu{i}")(x)
     return x
 
 
 def _up(x, channels, name):
-    """The 2x2 up-convolution: every pixel becomes a square of 2x2 pixels.
-
-    Each new pixel adds up one position with all its channels: N is the number of channels alone. (Keras' own
-    `he_normal` takes the two channel axes of a transposed kernel for each other.)
-    """
+    """The 2x2 up-convolution: every pixel becomes a square of 2x2 pixels, each from one position: N = channels."""
     return layers.Conv2DTranspose(channels, 2, strides=2, kernel_initializer=_he(x.shape[-1]), name=name)(x)
 
 
 def _join(x, skip, offset, name, padding, skips):
     """Crop the two maps to one size and stack their channels, the upsampled ones first.
 
-    Unpadded, the skip is the larger map: its middle is taken. Padded, the upsampled map is one pixel too large
-    where a pooling met an odd side: the surplus goes.
+    Unpadded, the skip is the larger map: its middle is taken. Padded, the upsampled map is one pixel too
+    large where a pooling met an odd side: the surplus goes.
     """
     if padding == "same":
         x = Crop(name=f"{name}_crop")([x, skip])
     elif skips:
         skip = Crop(offset, name=f"{name}_crop")([skip, x])
     return layers.Concatenate(name=f"{name}_concat")([x, skip]) if skips else x
+
+
+def _after_two(at, padding):
+    """Where the pixels of a map lie (a `CoordMap`) after two 3x3 convolutions."""
+    pad = int(padding == "same")
+    return at.conv(3, pad).conv(3, pad)
 
 
 LEVELS = 4  # poolings
@@ -84,11 +86,6 @@ def _expand(kept, width, padding, normalization, skips):
         x = _two_convolutions(x, channels, f"up{level}", padding, normalization)
         at = _after_two(at, padding)
     return x
-
-
-def _after_two(at, padding):
-    pad = int(padding == "same")
-    return at.conv(3, pad).conv(3, pad)
 
 
 def unet(

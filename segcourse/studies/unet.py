@@ -1,0 +1,133 @@
+"""U-Net's claims on touching cells, six training pictures a seed: what the skips, the weight map and the elastic
+deformation bring, and whether bfloat16 costs anything.
+
+Every variant is the full method with one thing taken away; data, steps, order of the pictures and learning rate are
+the same. Each seed has six training pictures of its own, and all are scored on the same 50 test pictures.
+"""
+
+import keras
+import numpy as np
+
+from segcourse import datasets, training
+from segcourse.datasets import cells
+from segcourse.datasets.borders import border_weights, weighted_epochs
+from segcourse.datasets.elastic import Elastic
+from segcourse.datasets.labels import instances_of
+from segcourse.losses import MaskedCrossEntropy
+from segcourse.models.unet import unet
+from segcourse.objects import object_errors
+from segcourse.studies import Study
+
+# What each variant changes of the full method.
+VARIANTS = {
+    "full": {},
+    "no skips": {"skips": False},
+    "no weight map": {"w0": 0.0},
+    "no elastic": {"strength": 0.0},
+    "bfloat16": {"precision": "mixed_bfloat16"},
+}
+SCORES = ("iou", "miou", "rand_error", "vi_merge", "vi_split", "merges", "splits")
+
+
+def _run(seed, settings):
+    return {variant: _variant(int(seed), settings | change) for variant, change in VARIANTS.items()}
+
+
+def _variant(seed, settings):
+    with training.precision(settings["precision"]):
+        model = train(seed, settings)
+    return measure(model, "test")
+
+
+def train(seed, settings):
+    """One training: six pictures of the split "train" (seed 1 has the first six), and the method of `settings`."""
+    count, repeats = settings["pictures"], settings["repeats"]
+    chosen = np.repeat(np.arange((seed - 1) * count, seed * count), repeats)
+    images, labels = (array[chosen] for array in cells.load("train"))
+    weights = [
+        border_weights(ids, w0=settings["w0"], sigma=settings["sigma"]) for ids in cells.instances("train")
+    ]
+    augment = dict(settings["augment"])
+    if settings["strength"]:
+        augment = Elastic(strength=settings["strength"], **augment)
+    else:
+        augment = datasets.Augment(**augment)
+    data = weighted_epochs(
+        images, labels, np.stack(weights)[chosen], settings["batch"], augment=augment, seed=seed
+    )
+    training.set_seed(seed)
+    model = unet(skips=settings["skips"], **settings["network"])
+    steps = settings["epochs"] * (len(chosen) // settings["batch"])
+    optimizer = keras.optimizers.Adam(training.poly(settings["learning_rate"], steps))
+    training.compile(model, optimizer, MaskedCrossEntropy())
+    training.fit(model, lambda epoch: data(epoch).map(_grey), epochs=settings["epochs"])
+    return model
+
+
+def _grey(images, labels, weights):
+    return images[..., :1], labels, weights
+
+
+def measure(model, split):
+    """IoU of the cells and mean IoU over all pictures, and the errors of `object_errors`, a picture on average."""
+    images, labels = cells.load(split)
+    scores = training.evaluate(model, images[..., :1], labels, classes=2)
+    found = instances_of(training.predict(model, images[..., :1]))
+    errors = [object_errors(*pair) for pair in zip(cells.instances(split), found, strict=True)]
+    means = {name: float(np.mean([error[name] for error in errors])) for name in errors[0]}
+    return {"iou": scores["iou"][1], "miou": scores["miou"], **means}
+
+
+def per_seed(stored, score):
+    """A score of each variant: dict variant -> list over the seeds."""
+    return {variant: [part[variant][score] for part in stored["results"].values()] for variant in VARIANTS}
+
+
+def table(stored):
+    """Mean and standard deviation over the seeds: dict variant -> score -> (mean, spread)."""
+    seeds = {score: per_seed(stored, score) for score in SCORES}
+    return {v: {s: (np.mean(seeds[s][v]), np.std(seeds[s][v], ddof=1)) for s in SCORES} for v in VARIANTS}
+
+
+STUDY = Study(
+    title="U-Net with and without skips, weight map and elastic deformation, from 6 pictures of touching cells",
+    cost="about 20 minutes on two CPU cores",
+    settings={
+        "network": {"width": 0.125, "padding": "same", "normalization": "batch"},
+        "pictures": 6,
+        "repeats": 10,
+        "epochs": 30,
+        "batch": 4,
+        "learning_rate": 2e-3,
+        "precision": "float32",
+        "skips": True,
+        "w0": 10.0,
+        "sigma": 3.0,
+        "strength": 6.0,
+        "augment": {
+            "flip": False,
+            "scale": [1.0, 1.0],
+            "brightness": 0.1,
+            "contrast": 0.2,
+            "saturation": 0.0,
+            "hue": 0.0,
+            "blur": 0.0,
+        },
+        "cells_version": cells.VERSION,
+    },
+    code=(
+        "models/unet.py",
+        "layers/alignment.py",
+        "layers/normalization.py",
+        "layers/valid_size.py",
+        "datasets/borders.py",
+        "datasets/elastic.py",
+        "datasets/augment.py",
+        "losses.py",
+        "metrics.py",
+        "objects.py",
+        "studies/unet.py",
+    ),
+    parts=("1", "2", "3"),
+    run=_run,
+)
