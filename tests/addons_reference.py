@@ -44,6 +44,12 @@ class Reference:
         _, answer = self._ask(question, {"start": start, "gradients": gradients})
         return answer["weights"], answer.get("average")
 
+    def train_layers(self, symbol, starts, gradients, rates):
+        """Let an optimizer with a rate for every layer take steps: a list of the layers' kernels."""
+        arrays = {f"start{i}": start for i, start in enumerate(starts)} | {"gradients": gradients}
+        _, answer = self._ask({"kind": "train_layers", "symbol": symbol, "rates": rates}, arrays)
+        return numbered(answer, "weight")
+
     def missing(self, symbols):
         """Those of the symbols that TensorFlow Addons does not have."""
         return self._ask({"kind": "exist", "symbols": sorted(symbols)}, {})[0]["missing"]

@@ -112,6 +112,24 @@ class Addons:
             answer["average"] = optimizer.get_slot(variable, "average").numpy()
         return {}, answer
 
+    def train_layers(self, header, arrays):
+        """The kernels of dense layers after an optimizer that treats every layer by itself has taken steps.
+
+        The layers begin with the kernels `start0`, ..., all meet `gradients`, [steps, inputs, outputs], and
+        get SGD with momentum 0.9 and the rates in `rates`. The answer has `weight0`, ..., one a layer.
+        """
+        tf, starts = self.tf, numbered(arrays, "start")
+        layers = [tf.keras.layers.Dense(start.shape[1], use_bias=False) for start in starts]
+        for layer, start in zip(layers, starts):  # noqa: B905 (Python 3.9 has no strict)
+            layer(tf.zeros((1, start.shape[0])))  # not build(): the optimizer goes by the kernels' full names
+            layer.set_weights([start])
+        optimizers = [tf.keras.optimizers.legacy.SGD(rate, momentum=0.9) for rate in header["rates"]]
+        pairs = list(zip(optimizers, layers))  # noqa: B905
+        optimizer = self._find(header["symbol"])(optimizers_and_layers=pairs)
+        for gradient in arrays["gradients"]:
+            optimizer.apply_gradients([(tf.constant(gradient), layer.kernel) for layer in layers])
+        return {}, {f"weight{i}": layer.kernel.numpy() for i, layer in enumerate(layers)}
+
     def _find(self, symbol):
         root, name = (self.tf, symbol[3:]) if symbol.startswith("tf.") else (self.tfa, symbol)
         return functools.reduce(lambda found, part: getattr(found, part, None), name.split("."), root)

@@ -643,6 +643,23 @@ def test_adam_and_lamb(tfa):
     assert_same(_train(keras.optimizers.Lamb(RATE, epsilon=1e-6), START, GRADIENTS), theirs)
 
 
+def test_learning_rates_by_layer(tfa):
+    """As DeepLab trains: ten times the rate for the classifier."""
+    starts, gradients = [normal(3, 2), normal(3, 2, seed=1)], normal(5, 3, 2, seed=2)
+    layers = [keras.layers.Dense(2, use_bias=False, name=name) for name in ("backbone", "classifier")]
+    for layer, start in zip(layers, starts, strict=True):
+        layer.build((None, 3))
+        layer.set_weights([start])
+    optimizer = page.by_layer(0.01)
+    kernels = [layer.kernel for layer in layers]
+    optimizer.build(kernels)
+    for gradient in gradients:
+        optimizer.apply([ops.convert_to_tensor(gradient)] * 2, kernels)
+    theirs = tfa.train_layers("optimizers.MultiOptimizer", starts, gradients, rates=[0.01, 0.1])
+    for kernel, expected in zip(kernels, theirs, strict=True):
+        assert_same(kernel.value, expected)
+
+
 def test_triangular_learning_rate(tfa):
     steps, settings = np.arange(41, dtype="float32"), {"initial_learning_rate": 0.01}
     theirs = tfa(
@@ -683,27 +700,19 @@ def test_sparsemax(tfa):
 # The page itself
 
 
-def _rows():
-    """(first cell, test cell) of every row of the page's tables."""
-    lines = re.findall(r"^\| (`tfa\..*) \|$", PAGE, re.MULTILINE)
-    return [(cells[0], cells[-1]) for cells in (line.split(" | ") for line in lines)]
-
-
 def test_every_row_names_tests_that_use_its_symbol():
     source = Path(__file__).read_text(encoding="utf-8")
-    functions = dict(
-        re.findall(r"^def (test_\w+)(.*?)(?=^def |^@pytest|^# |\Z)", source, re.MULTILINE | re.DOTALL)
+    tests = re.findall(
+        r"^((?:@pytest.*?)?^def (test_\w+).*?)(?=^def |^@|^# |\Z)", source, re.MULTILINE | re.DOTALL
     )
-    decorated = dict(re.findall(r"^@pytest(.*?)^def (test_\w+)", source, re.MULTILINE | re.DOTALL))
-    decorators = {name: text for text, name in decorated.items()}
-    rows = _rows()
-    assert len(rows) > 40
-    for first, last in rows:
-        names = re.findall(r"`(\w+)`", last)
-        assert names and set(names) <= set(functions), last
-        text = "".join(functions[name] + decorators.get(name, "") for name in names)
-        for symbol in re.findall(r"`tfa\.(\w+\.\w+)`", first):
-            assert symbol in text, f"{symbol} is not in {names}"
+    text_of = {name: text for text, name in tests}
+    rows = re.findall(r"^\| (`tfa\..*?)<br>→ (.*) \|$", PAGE, re.MULTILINE)
+    assert len(rows) == len(re.findall(r"^\| `tfa", PAGE, re.MULTILINE)) > 40
+    for before, rest in rows:
+        names = re.findall(r"`(test_\w+)`", rest)
+        assert names and set(names) <= set(text_of), rest
+        for symbol in re.findall(r"`tfa\.(\w+\.\w+)`", before):
+            assert any(symbol in text_of[name] for name in names), f"{symbol} is in none of {names}"
 
 
 def test_every_symbol_on_the_page_exists(tfa):
