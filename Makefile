@@ -12,10 +12,10 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help env addons lab test quick lesson export check lock clean
+.PHONY: help env addons lab test quick lesson export check lock benchmark clean
 
 help: ## show this list
-	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 env: ## make or update .venv (all targets that need it do)
 	@tools/make_env.sh
@@ -55,6 +55,16 @@ check: env ## style, modules against lessons, notebooks normalised; changes noth
 lock: ## solve pyproject.toml and requirements-addons.in into their locks (needs uv)
 	@tools/make_lock.sh
 
+benchmark: env .venv-benchmark/ready ## time the U-Net against PyTorch; leave the machine alone meanwhile
+	@$(PY) benchmarks/run.py $(BENCHMARK)
+
+.venv-benchmark/ready: benchmarks/requirements.txt
+	@echo "Making .venv-benchmark with PyTorch ..."
+	@rm -rf .venv-benchmark
+	@$(PY) -m venv .venv-benchmark
+	@.venv-benchmark/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@touch $@
+
 clean: ## remove the environments and all caches
-	rm -rf .venv .venv-addons .pytest_cache .ruff_cache .hypothesis dist
-	find segcourse tests tools notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+	rm -rf .venv .venv-addons .venv-benchmark .pytest_cache .ruff_cache .hypothesis dist
+	find segcourse tests tools notebooks benchmarks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
