@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import keras
@@ -326,6 +327,27 @@ def test_precision_holds_for_what_is_built_inside_and_for_nothing_else():
     plain.set_weights(mixed.get_weights())
     images = images_and_labels()[0]
     assert (training.predict(plain, images) == training.predict(mixed, images)).mean() > 0.97
+
+
+@pytest.mark.parametrize(
+    ("flags", "machine", "devices", "warns"),
+    [
+        ("avx512f avx512_bf16", "x86_64", [], True),
+        ("avx512f amx_bf16 amx_tile", "x86_64", [], False),
+        ("asimd bf16", "aarch64", [], False),
+        ("avx2", "x86_64", ["gpu:0"], False),
+    ],
+)
+def test_slow_bfloat16_is_told(monkeypatch, flags, machine, devices, warns):
+    monkeypatch.setattr(Path, "exists", lambda self: True)
+    monkeypatch.setattr(Path, "read_text", lambda self: f"flags : {flags}")
+    monkeypatch.setattr(training.platform, "machine", lambda: machine)
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: devices)
+    for policy, expected in (("mixed_bfloat16", warns), ("float32", False)):
+        with warnings.catch_warnings(record=True) as caught, training.precision(policy):
+            pass
+        told = any("AMX" in str(w.message) and w.filename == __file__ for w in caught)
+        assert told == (expected and keras.backend.backend() == "tensorflow")
 
 
 def test_predict_and_evaluate_agree_with_the_whole_set_at_once():
