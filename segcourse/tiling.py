@@ -17,9 +17,10 @@ def _tiles(image, tile, margin, step):
 
 
 def tiled_logits(model, image, tile, margin=None, batch_size=4):
-    """Logits of an image of any size from overlapping tiles, mirrored beyond its edges (Ronneberger et al. 2015,
-    figure 2). They equal those of one large pass over the mirrored image: every tile brings along all that
-    its logits depend on, and lies on the same grid of poolings.
+    """Logits of an image of any size from overlapping tiles, mirrored beyond its edges.
+
+    They equal those of one large pass over the mirrored image: every tile brings along all that its logits
+    depend on, and lies on the same grid of poolings. Source: Ronneberger et al. 2015, figure 2.
 
     Args:
         model: a U-Net; its outputs may be smaller than its inputs (valid convolutions).
@@ -49,8 +50,8 @@ def tiled_logits(model, image, tile, margin=None, batch_size=4):
 def _check_step(tile, margin, lost):
     if tile - 2 * margin < GRID or margin < lost:
         raise ValueError(
-            f"Tiles of {tile} pixels with a margin of {margin} leave {tile - 2 * margin}; needed are {GRID} or "
-            f"more, and a margin of at least {lost}. Take larger tiles."
+            f"Tiles of {tile} pixels with a margin of {margin} leave {tile - 2 * margin}; needed are {GRID} "
+            f"or more, and a margin of at least {lost}. Take larger tiles."
         )
 
 

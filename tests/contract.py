@@ -139,7 +139,7 @@ def one_image(case):
 
 @cache
 def trained(case):
-    """The small network after it has learned `one_image(case)`, and the losses on the way; shared by tests."""
+    """The small network after it has learned `one_image(case)`, and its losses; shared by tests."""
     training.set_seed(0)
     model = case.build(**({"dropout": 0.0} if case.dropout else {}))
     training.compile(model, keras.optimizers.Adam(case.learning_rate), MaskedCrossEntropy())

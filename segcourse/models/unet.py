@@ -36,7 +36,7 @@ def _two_convolutions(x, channels, name, padding, normalization):
 
 
 def _up(x, channels, name):
-    """The 2x2 up-convolution: every pixel becomes a square of 2x2 pixels, each from one position: N = channels."""
+    """The 2x2 up-convolution: every pixel becomes 2x2 pixels, each from that position alone: N = channels."""
     return layers.Conv2DTranspose(channels, 2, strides=2, kernel_initializer=_he(x.shape[-1]), name=name)(x)
 
 

@@ -1,8 +1,8 @@
-"""U-Net's claims on touching cells, six training pictures a seed: what the skips, the weight map and the elastic
-deformation bring, and whether bfloat16 costs anything.
+"""U-Net's claims on touching cells, six training pictures a seed.
 
-Every variant is the full method with one thing taken away; data, steps, order of the pictures and learning rate are
-the same. Each seed has six training pictures of its own, and all are scored on the same 50 test pictures.
+What do skips, weight map and elastic deformation bring, and does bfloat16 cost anything? Every variant is the
+full method with one thing changed; data, steps, order of the pictures and learning rate are the same. Each
+seed has six training pictures of its own, and all are scored on the same 50 test pictures.
 """
 
 import keras
@@ -40,7 +40,7 @@ def _variant(seed, settings):
 
 
 def train(seed, settings):
-    """One training: six pictures of the split "train" (seed 1 has the first six), and the method of `settings`."""
+    """One training on pictures of the split "train" (seed 1 has the first six), as `settings` say."""
     count, repeats = settings["pictures"], settings["repeats"]
     chosen = np.repeat(np.arange((seed - 1) * count, seed * count), repeats)
     images, labels = (array[chosen] for array in cells.load("train"))
@@ -69,7 +69,7 @@ def _grey(images, labels, weights):
 
 
 def measure(model, split):
-    """IoU of the cells and mean IoU over all pictures, and the errors of `object_errors`, a picture on average."""
+    """IoU of the cells and mean IoU over all pictures; the mean over the pictures of each `object_errors`."""
     images, labels = cells.load(split)
     scores = training.evaluate(model, images[..., :1], labels, classes=2)
     found = instances_of(training.predict(model, images[..., :1]))
@@ -90,7 +90,8 @@ def table(stored):
 
 
 STUDY = Study(
-    title="U-Net with and without skips, weight map and elastic deformation, from 6 pictures of touching cells",
+    title="U-Net with and without skips, weight map and elastic deformation, "
+    "from 6 pictures of touching cells",
     cost="about 20 minutes on two CPU cores",
     settings={
         "network": {"width": 0.125, "padding": "same", "normalization": "batch"},

@@ -1,4 +1,4 @@
-"""A laptop-sized U-Net on ISBI 2012, as in the paper: valid convolutions, no normalization, one large tile a step."""
+"""A laptop-sized U-Net on ISBI 2012, as in the paper: valid convolutions, no normalization, a tile a step."""
 
 import keras
 import numpy as np
@@ -19,8 +19,10 @@ MARGIN = 92  # what the valid convolutions take from each side
 
 
 def windows(pictures, tile):
-    """Overlapping square windows of pictures [N, H, W, ...] that are mirrored at their edges: their middles, without
-    `MARGIN`, cover the pictures."""
+    """Overlapping square windows of pictures [N, H, W, ...] that are mirrored at their edges.
+
+    Their middles, without `MARGIN`, cover the pictures.
+    """
     around = [(0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)] + [(0, 0)] * (pictures.ndim - 3)
     padded = np.pad(pictures, around, mode="reflect")
     rows, columns = (
@@ -66,7 +68,7 @@ def probabilities(model, images, tile):
 
 
 def measure(model, tile):
-    """Scores on the held-out slices: of the labels, and the errors over thresholds on the probability of a cell.
+    """Scores on the held-out slices: of the labels, and errors over thresholds on the probability of a cell.
 
     The challenge takes the best threshold for each of its errors; `rand_error` and `pixel_error` are at 0.5.
     """
