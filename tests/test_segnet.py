@@ -344,6 +344,15 @@ def test_what_the_decoders_keep_from_the_encoder(decoder):
     keras.utils.clear_session()
 
 
+def test_the_indices_of_the_large_segnet():
+    with keras.StatelessScope(initialize_variables=False):
+        model = segnet((360, 480, 3))
+    windows = [180 * 240, 90 * 120, 45 * 60, 23 * 30, 12 * 15]
+    indices = sum(w * c for w, c in zip(windows, (64, 128, 256, 512, 512), strict=True))
+    assert encoder_storage(model) == indices * 2 // 8 == 1_320_960
+    keras.utils.clear_session()
+
+
 def test_storage_of_an_open_size_is_an_error():
     with pytest.raises(ValueError, match="input_shape=\\(360, 480, 3\\)"):
         encoder_storage(segnet_basic(width=1 / 16))
