@@ -53,8 +53,8 @@ def check_valid_size(size, levels=4):
     least = nearest_valid(0, levels)[0]
     raise ValueError(
         f"U-Net with valid convolutions got an image of {size[0]}x{size[1]}: each side must be at "
-        f"least {least}, and even before each of the {levels} poolings, which is every {2**levels}th side from {least} on. "
-        f"Nearest: height {height}, width {width}. "
+        f"least {least}, and even before each of the {levels} poolings, which is every {2**levels}th side "
+        f"from {least} on. Nearest: height {height}, width {width}. "
         'segcourse.tiling takes images of any size, and so does padding="same".'
     )
 
