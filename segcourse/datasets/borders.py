@@ -12,6 +12,21 @@ from segcourse.datasets.augment import epochs
 from segcourse.datasets.labels import VOID
 
 
+def _two_nearest(instances, reach):
+    """Distances to the borders of the nearest two cells, float64 [2, H, W].
+
+    They are infinite farther than `reach` from a cell, where the border term vanishes in float32.
+    """
+    two = np.full((2, *instances.shape), np.inf)
+    for number, box in enumerate(ndimage.find_objects(instances), start=1):
+        if box is not None and (instances != number).any():
+            rows, columns = (slice(max(side.start - reach, 0), side.stop + reach) for side in box)
+            inside = instances[rows, columns] == number
+            distance = ndimage.distance_transform_edt(inside) + ndimage.distance_transform_edt(~inside)
+            two[:, rows, columns] = np.sort([*two[:, rows, columns], distance], axis=0)[:2]
+    return two
+
+
 def border_weights(instances, class_weights=(1.0, 1.0), w0=10.0, sigma=5.0):
     """The weight of every pixel in the loss: large in the narrow gaps between cells (Ronneberger et al.
     2015, equation 2).
@@ -31,21 +46,6 @@ def border_weights(instances, class_weights=(1.0, 1.0), w0=10.0, sigma=5.0):
     nearest, second = _two_nearest(instances, reach=math.ceil(6 * sigma))
     border = w0 * np.exp(-((nearest + second) ** 2) / (2 * sigma**2))
     return (np.asarray(class_weights)[(instances > 0).astype(int)] + border).astype("float32")
-
-
-def _two_nearest(instances, reach):
-    """Distances to the borders of the nearest two cells, float64 [2, H, W].
-
-    They are infinite farther than `reach` from a cell, where the border term vanishes in float32.
-    """
-    two = np.full((2, *instances.shape), np.inf)
-    for number, box in enumerate(ndimage.find_objects(instances), start=1):
-        if box is not None and (instances != number).any():
-            rows, columns = (slice(max(side.start - reach, 0), side.stop + reach) for side in box)
-            inside = instances[rows, columns] == number
-            distance = ndimage.distance_transform_edt(inside) + ndimage.distance_transform_edt(~inside)
-            two[:, rows, columns] = np.sort([*two[:, rows, columns], distance], axis=0)[:2]
-    return two
 
 
 def weighted_epochs(images, labels, weights, batch_size, *, augment=None, seed=0):
