@@ -25,6 +25,8 @@ SECTIONS = [
 ]
 WITHOUT_A_PAPER = {"00", "21", "22", "23"}
 HEADER = ["Paper", "Authors", "Venue", "First published", "Before", "you can", "minutes", "CPU"]
+# In a formula two backslashes are a new line, and the command's name is then printed as plain letters.
+DOUBLED_BACKSLASH = re.compile(r"\\\\(exp|frac|sigma|left|right|text|sum|cdot|log)\b")
 LIBRARY_NOISE = re.compile(r"\b(\w*Warning:|WARNING|oneDNN|cuda)", re.IGNORECASE)
 
 
@@ -48,7 +50,7 @@ def shape_problems(notebook, has_paper):
 
 
 def cell_problems(notebook):
-    """Long cells, missing or doubled ids, exercises without a check or a marked solution."""
+    """Long cells, doubled ids, exercises without a check or a marked solution, broken formulas."""
     ids = [cell.get("id") for cell in notebook.cells]
     problems = [] if None not in ids and len(set(ids)) == len(ids) else ["cells without an id of their own"]
     for index, cell in enumerate(notebook.cells):
@@ -59,6 +61,8 @@ def cell_problems(notebook):
                 problems.append(f"cell {index}: no check right after the exercise")
             if not re.search(r"### BEGIN SOLUTION\n(.+\n)+\s*### END SOLUTION", cell.source):
                 problems.append(f"cell {index}: no marked solution")
+        if cell.cell_type == "markdown" and (broken := DOUBLED_BACKSLASH.search(cell.source)):
+            problems.append(f"cell {index}: a formula says {broken[0]!r}; a command has one backslash")
     return problems
 
 
@@ -157,6 +161,11 @@ def test_bad_cells_are_seen():
     lesson = sample()
     lesson.cells.pop()
     assert "no check" in cell_problems(lesson)[0]
+    lesson = sample()
+    lesson.cells[0].source += r" $\sigma$"
+    assert cell_problems(lesson) == []
+    lesson.cells[0].source += r" $\\sigma$"
+    assert "one backslash" in cell_problems(lesson)[0]
 
 
 OUTPUTS = {
