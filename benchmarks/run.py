@@ -22,6 +22,7 @@ from segcourse.training import environment
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
+README = HERE.parent / "README.md"
 PEER_PYTHON = HERE.parent / ".venv-benchmark" / "bin" / "python"
 WIDTHS, PRECISIONS, MODES = (0.25, 1.0), ("fp32", "bf16"), ("training", "inference")
 VARIANTS = ("eager", "compile")  # of PyTorch
@@ -172,6 +173,7 @@ def main():
     parser.add_argument("--modes", nargs="*", choices=MODES, default=MODES)
     parser.add_argument("--rounds", type=int, default=7, help="turns of each process (default: 7)")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each turn (default: 1)")
+    parser.add_argument("--add", action="store_true", help="keep what --out holds of other cases")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file to write")
     options = parser.parse_args()
     same = {}
@@ -186,8 +188,32 @@ def main():
         cases.append(case(width, precision, mode, options.rounds, options.seconds))
         print(table({"cases": cases[-1:]}).splitlines()[-1], flush=True)
     results = {"environment": environment(), "settings": settings(options), "agreement": same, "cases": cases}
+    if options.add and options.out.exists():
+        results = added(json.loads(options.out.read_text()), results)
     options.out.write_text(json.dumps(results, indent=1) + "\n")
     print("\n" + table(results))
+    if options.out == RESULTS:
+        README.write_text(shown(README.read_text(), results))
+
+
+def added(old, new):
+    """The old results with the new ones in their place; both must be of one machine and one setting."""
+    if any(old[key] != new[key] for key in ("environment", "settings")):
+        raise RuntimeError("The stored results are of another machine or other settings: measure all cases.")
+    fresh = {_key(row): row for row in new["cases"]}
+    cases = [fresh.pop(_key(row), row) for row in old["cases"]] + list(fresh.values())
+    return {**new, "agreement": old["agreement"] | new["agreement"], "cases": cases}
+
+
+def _key(row):
+    return row["width"], row["precision"], row["mode"]
+
+
+def shown(text, results):
+    """The README's text with these results in the place of those it shows."""
+    begin, end = "<!-- benchmarks/results.json -->", "<!-- end -->"
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n{table(results)}\n{end}{rest.partition(end)[2]}"
 
 
 def settings(options):

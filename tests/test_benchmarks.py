@@ -1,5 +1,6 @@
 """The benchmark's table and its refusal of networks that differ. No timings."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -50,3 +51,23 @@ def test_networks_that_differ_are_not_compared(run, change):
     run.check(same)
     with pytest.raises(RuntimeError, match="differ"):
         run.check(same | change)
+
+
+def test_some_cases_can_be_measured_again(run):
+    def results(**times):
+        rows = [{"width": 1.0, "precision": p, "mode": "training", "ms": ms} for p, ms in times.items()]
+        return {"environment": {"cores": 2}, "settings": {}, "agreement": {}, "cases": rows}
+
+    merged = run.added(results(fp32=3, bf16=2), results(bf16=1))
+    assert [row["ms"] for row in merged["cases"]] == [3, 1]
+    with pytest.raises(RuntimeError, match="another machine"):
+        run.added(results(fp32=3) | {"environment": {"cores": 4}}, results(fp32=3))
+
+
+def test_the_readme_shows_what_was_measured(run):
+    results = json.loads(run.RESULTS.read_text())
+    text = run.README.read_text()
+    assert run.table(results) in text and run.shown(text, results) == text
+    assert len(results["cases"]) == 8
+    for width in (0.25, 1.0):
+        run.check(results["agreement"][f"{width} fp32"])
