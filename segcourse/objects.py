@@ -16,9 +16,9 @@ def object_errors(truth, predicted):
     Returns:
         dict: `rand_error`, 1 minus the F-score over all pairs of cell pixels that belong together (0 is
         perfect; scikit-image's `adapted_rand_error`); `vi_merge` and `vi_split`, the two halves of the
-        variation of information in bits; `merges`: an object that holds k true cells counts k - 1, `splits`: the same the other way round; `cells` and
-        `found`: how many there are. A cell belongs to the object that covers more than half of it, and the
-        other way round.
+        variation of information in bits; `merges`: an object that holds k true cells counts k - 1,
+        `splits`: the same the other way round; `cells` and `found`: how many there are. A cell belongs to
+        the object that covers more than half of it, and the other way round.
     """
     vi_split, vi_merge = variation_of_information(truth, predicted, ignore_labels=[0])
     shared = _shared_pixels(truth, predicted)
