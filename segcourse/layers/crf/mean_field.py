@@ -1,0 +1,147 @@
+"""Mean field: the approximate inference of a fully connected conditional random field."""
+
+import numpy as np
+from keras import ops
+
+from segcourse.layers.crf.lattice import BilateralFilter
+from segcourse.layers.crf.spatial import SpatialFilter
+
+NORMALIZATIONS = ("none", "symmetric", "after")
+
+
+def normalized(kernel_filter, like, how="symmetric"):
+    """A filter divided by what it makes of ones, n = K 1, so that its strength is alike everywhere.
+
+    Args:
+        kernel_filter: a callable, values [B, H, W, C] -> [B, H, W, C].
+        like: a tensor [B, H, W, any]: the size of what will be filtered.
+        how: "none", "symmetric" (n^-1/2 K n^-1/2, still a symmetric kernel) or "after" (K / n, an average).
+
+    Returns:
+        a callable like `kernel_filter`. Raises ValueError for another `how`.
+    """
+    if how not in NORMALIZATIONS:
+        raise ValueError(f"normalization = {how!r}: choose one of {', '.join(map(repr, NORMALIZATIONS))}.")
+    if how == "none":
+        return kernel_filter
+    mass = kernel_filter(ops.ones_like(like[..., :1], dtype="float32")) + 1e-20
+    if how == "after":
+        return lambda values: kernel_filter(values) / mass
+    scale = ops.rsqrt(mass)
+    return lambda values: scale * kernel_filter(scale * values)
+
+
+def mean_field(logits, pairwise, compatibility=None, iterations=10):
+    """Mean-field inference: every pixel's scores, corrected again and again by those of all pixels alike.
+
+    One iteration is: q = softmax(scores); filter q by every kernel; add up the messages with their weights;
+    scores = logits - compatibility x message. Krähenbühl and Koltun 2011, algorithm 1, except that a pixel
+    also sends a message to itself, as in their code.
+
+    Args:
+        logits: [B, H, W, C].
+        pairwise: a list of (weight, filter): a number and a callable [B, H, W, C] -> [B, H, W, C].
+        compatibility: [C, C], the cost of label l (row) beside label l' (column). None stands for Potts. Its
+            cost 1 for different labels is the same as -1 for equal ones: all scores of a pixel then differ by
+            one number, which the softmax does not see. None is computed as the latter, minus the identity.
+        iterations: how many; 0 gives the logits back.
+
+    Returns:
+        scores, float32 [B, H, W, C]; their softmax are the marginals. Differentiable in `logits`, the weights
+        and `compatibility`. Raises ValueError for fewer than two classes or a negative number of iterations.
+    """
+    _check_inference(logits, iterations)
+    logits = ops.cast(logits, "float32")
+    scores = logits
+    for _ in range(iterations):
+        marginals = ops.softmax(scores)
+        message = sum(weight * kernel_filter(marginals) for weight, kernel_filter in pairwise)
+        if compatibility is None:
+            scores = logits + message
+        else:
+            scores = logits - ops.matmul(message, ops.transpose(compatibility))
+    return scores
+
+
+def _check_inference(logits, iterations):
+    if logits.shape[-1] < 2:
+        raise ValueError(
+            f"logits of shape {tuple(logits.shape)} have {logits.shape[-1]} class: a CRF needs at least two "
+            "on the last axis. Give an object and its background a channel each."
+        )
+    if iterations < 0:
+        raise ValueError(f"iterations = {iterations}: give a whole number of 0 or more.")
+
+
+def dense_crf(
+    image,
+    scores,
+    *,
+    from_logits=True,
+    iterations=10,
+    w_bilateral=10.0,
+    sigma_xy=80.0,
+    sigma_rgb=13.0,
+    w_spatial=3.0,
+    sigma_spatial=3.0,
+    normalization="symmetric",
+):
+    """Refine a network's segmentation with a fully connected CRF: labels then follow the edges of the image.
+
+    Two kernels: one over place and color (`sigma_xy`, `sigma_rgb`), one over place alone
+    (`sigma_spatial`); Potts compatibility. Krähenbühl and Koltun 2011, equation 3.
+
+    Args:
+        image: [B, H, W, 3] in 0..255.
+        scores: [B, H, W, C]: logits, or probabilities if `from_logits=False`.
+        from_logits: whether `scores` are logits.
+        iterations: of mean field.
+        w_bilateral, w_spatial: the weights of the two kernels; 0 leaves one out.
+        sigma_xy, sigma_spatial: bandwidths in pixels.
+        sigma_rgb: bandwidth on the scale of the colors.
+        normalization: of the kernels, "none", "symmetric" or "after"; see `normalized`.
+
+    Returns:
+        probabilities, float32 [B, H, W, C]. Raises ValueError for scores that are not what they are said to
+        be, sizes that differ, and parameters out of range; the message says which and what is needed.
+    """
+    _check_dense_crf(image, scores, from_logits)
+    logits = ops.cast(scores, "float32")
+    if not from_logits:
+        logits = ops.log(ops.maximum(logits, 1e-10))
+    pairwise = []
+    if w_bilateral:
+        pairwise.append((w_bilateral, BilateralFilter(image, sigma_xy, sigma_rgb)))
+    if w_spatial:
+        height, width = ops.shape(logits)[1:3]
+        pairwise.append((w_spatial, SpatialFilter(height, width, sigma_spatial)))
+    pairwise = [(weight, normalized(kernel, logits, normalization)) for weight, kernel in pairwise]
+    return ops.softmax(mean_field(logits, pairwise, iterations=iterations))
+
+
+def _check_dense_crf(image, scores, from_logits):
+    _check_sizes(image.shape, scores.shape)
+    try:
+        values = ops.convert_to_numpy(scores)
+    except (NotImplementedError, TypeError):  # while a graph is traced nothing has a value yet
+        return
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"{(~np.isfinite(values)).sum()} of the scores are not finite: the CRF needs finite numbers. A "
+            "logarithm of 0 gives -inf: clip probabilities before, or give them with from_logits=False."
+        )
+    if not from_logits and (values.min() < 0 or abs(values.sum(-1) - 1).max() > 1e-3):
+        raise ValueError(
+            f"from_logits=False, but the scores are not probabilities: the least is {values.min():.3g}, the "
+            f"sums over classes go from {values.sum(-1).min():.3g} to {values.sum(-1).max():.3g}. Needed are "
+            "0 or more, and sums of 1. Logits? Then say from_logits=True."
+        )
+
+
+def _check_sizes(image, scores):
+    known = [a == b or None in (a, b) for a, b in zip(image[:3], scores[:3], strict=True)]
+    if len(image) != 4 or len(scores) != 4 or image[3] != 3 or not all(known):
+        raise ValueError(
+            f"image {tuple(image)} and scores {tuple(scores)}: needed are [B, H, W, 3] and [B, H, W, C] with "
+            "the same B, H and W. Add a batch axis with [None], and resize logits (never labels) to the image."
+        )
