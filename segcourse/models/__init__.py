@@ -1,5 +1,6 @@
 """The networks, by name."""
 
+from segcourse.models.deeplab_v1 import deeplab_v1
 from segcourse.models.fcn import fcn8s, fcn16s, fcn32s
 from segcourse.models.segnet import segnet, segnet_basic
 from segcourse.models.unet import unet
@@ -8,6 +9,7 @@ MODELS = {
     "fcn32s": fcn32s,
     "fcn16s": fcn16s,
     "fcn8s": fcn8s,
+    "deeplab_v1": deeplab_v1,
     "unet": unet,
     "segnet": segnet,
     "segnet_basic": segnet_basic,

@@ -23,6 +23,8 @@ _MODULES = {
     "vgg16-toycam": "vgg16_toycam",
     "fcn": "fcn",
     "fcn8s-camvid": "fcn8s_camvid",
+    "deeplab-v1": "deeplab_v1",
+    "deeplab-v1-camvid": "deeplab_v1_camvid",
     "unet": "unet",
     "unet-isbi2012": "unet_isbi2012",
     "segnet": "segnet",

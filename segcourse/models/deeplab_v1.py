@@ -1,0 +1,247 @@
+"""Generated from notebooks/02_deeplab_v1.ipynb. Edit the lesson, then run make export.
+
+Lesson 02 · DeepLab v1: holes keep the resolution, a CRF finds the outlines.
+"""
+
+import keras
+from keras import layers, ops
+
+from segcourse.encoders.vgg import BLOCKS, MEAN_RGB, imagenet_vgg16
+from segcourse.layers.alignment import Crop
+from segcourse.layers.bilinear import Bilinear
+from segcourse.models.fcn import transplant
+
+STRIDE = 8  # one score every 8 pixels, in every variant
+VARIANTS = {  # the networks of Table 2: kernel side, rate and channels of fc6
+    "largefov": (3, 12, 1024),
+    "4x4": (4, 4, 4096),
+    "4x4-rate8": (4, 8, 4096),
+    "7x7": (7, 4, 4096),
+}
+
+
+@keras.saving.register_keras_serializable(package="segcourse")
+class PadToGrid(keras.Layer):
+    """Zeros at the bottom and right of a map [B, H, W, C]: each side becomes `stride` * n + `extra`.
+
+    n is the smallest number with which scores at pixels 0, `stride`, ..., n * `stride` reach the last one.
+    """
+
+    def __init__(self, stride=STRIDE, extra=1, **kwargs):
+        super().__init__(**kwargs)
+        self.stride, self.extra = stride, extra
+
+    def padded(self, side):
+        """The side after padding; None, a side that is not known yet, stays None."""
+        return None if side is None else (side - 2 + self.stride) // self.stride * self.stride + self.extra
+
+    def call(self, x):
+        height, width = (self.padded(side) for side in ops.shape(x)[1:3])
+        return ops.pad(x, ((0, 0), (0, self.stride), (0, self.stride), (0, 0)))[:, :height, :width]
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        return (batch, self.padded(height), self.padded(width), channels)
+
+    def get_config(self):
+        return {**super().get_config(), "stride": self.stride, "extra": self.extra}
+
+
+def _features(x, width, conv5_rate, odd_pools):
+    """VGG16 up to pool5, without stride in pool4 and pool5; the pooled maps pool1..pool5 as a list."""
+    first = keras.initializers.VarianceScaling(2.0 / 58**2)  # as in lesson 01: values of +-100 come in
+    pooled = []
+    for block, (channels, depth) in enumerate(BLOCKS, start=1):
+        for i in range(1, depth + 1):
+            x = layers.Conv2D(
+                round(channels * width),
+                3,
+                padding="same",
+                dilation_rate=conv5_rate if block == 5 else 1,
+                activation="relu",
+                kernel_initializer=first if block == i == 1 else "he_normal",
+                name=f"conv{block}_{i}",
+            )(x)
+        x = _pool(x, block, odd_pools)
+        pooled.append(x)
+    return pooled
+
+
+def _pool(x, block, odd):
+    """Maximum pooling as in the released definitions: LargeFOV's windows are odd, the base network's even."""
+    stride, name = 2 if block < 4 else 1, f"pool{block}"
+    if odd or block == 5:
+        return layers.MaxPooling2D(3, stride, padding="same", name=name)(x)
+    if block < 4:
+        x = _surround(x, f"pad_{name}")  # no value lies below 0: zeros never win
+    return layers.MaxPooling2D(2, stride, name=name)(x)
+
+
+def _surround(x, name):
+    """A frame of zeros around a map of values >= 0, for the pooling that follows.
+
+    The ReLU changes nothing. It keeps mobile GPUs from merging padding and pooling, which they do wrongly.
+    """
+    return layers.ReLU(name=f"{name}_apart")(layers.ZeroPadding2D(1, name=name)(x))
+
+
+def _classifier(x, kernel, rate, channels, classes, dropout, average):
+    """fc6 with holes, fc7 and fc8: scores of the classes, one every 8 pixels."""
+    if average:  # over 9 values always; beyond the edge there are zeros, as in Caffe
+        x = layers.AveragePooling2D(3, 1, name="pool5a")(_surround(x, "pad_pool5a"))
+    x = layers.ZeroPadding2D((kernel - 1) * rate // 2, name="pad_fc6")(x)
+    for name, size, holes in (("fc6", kernel, rate), ("fc7", 1, 1)):
+        x = layers.Conv2D(
+            channels, size, dilation_rate=holes, activation="relu", kernel_initializer="he_normal", name=name
+        )(x)
+        x = layers.Dropout(dropout, name=f"drop_{name}")(x)
+    return _scores(x, classes, 0.01, "fc8")
+
+
+def _scores(x, classes, spread, name):
+    """A 1x1 convolution to class scores, in float32; its first weights are normal with this `spread`."""
+    start = keras.initializers.RandomNormal(stddev=spread)
+    return layers.Conv2D(classes, 1, kernel_initializer=start, dtype="float32", name=name)(x)
+
+
+def _multiscale(maps, classes, channels, dropout):
+    """Scores from the image and pool1..pool4 (MSc): two layers and a score layer each, all at stride 8."""
+    scores = []
+    for name, x, stride in zip(
+        ("data", "pool1", "pool2", "pool3", "pool4"), maps, (8, 4, 2, 1, 1), strict=True
+    ):
+        for i, (size, step) in enumerate(((3, stride), (1, 1)), start=1):
+            start = keras.initializers.RandomNormal(stddev=0.001)
+            x = layers.Conv2D(
+                channels,
+                size,
+                step,
+                "same",
+                activation="relu",
+                kernel_initializer=start,
+                name=f"{name}_ms{i}",
+            )(x)
+            x = layers.Dropout(dropout, name=f"drop_{name}_ms{i}")(x)
+        scores.append(_scores(x, classes, 0.001, f"{name}_ms_scores"))
+    return scores
+
+
+def _deeplab(
+    input_shape,
+    classes,
+    width,
+    variant,
+    rate=None,
+    conv5_rate=2,
+    multiscale=False,
+    dropout=0.5,
+    weights=None,
+):
+    _check(input_shape, variant, rate, multiscale, weights)
+    kernel, own_rate, channels = VARIANTS[variant]
+    large = variant == "largefov"
+    image = keras.Input(input_shape, name="image")
+    mean = MEAN_RGB if input_shape[-1] == 3 else [sum(MEAN_RGB) / 3] * input_shape[-1]
+    x = layers.Rescaling(1.0, offset=[-m for m in mean], name="subtract_mean")(image)
+    x = PadToGrid(extra=1 if large else 2, name="pad")(x)
+    pooled = _features(x, width, conv5_rate, odd_pools=large)
+    holes = own_rate if rate is None else rate
+    scores = _classifier(pooled[-1], kernel, holes, round(channels * width), classes, dropout, average=large)
+    if multiscale:
+        branches = _multiscale([x, *pooled[:4]], classes, round(128 * width), dropout)
+        scores = layers.Add(dtype="float32", name="sum_scores")([scores, *branches])
+    model = keras.Model(image, _upsample(scores, image), name="deeplab_v1")
+    if weights == "imagenet":
+        transplant(imagenet_vgg16(), features(model))
+    return model
+
+
+def deeplab_v1(input_shape=(None, None, 3), classes=21, width=1.0, variant="largefov", **options):
+    """DeepLab v1, the network without its CRF (Chen, Papandreou, Kokkinos, Murphy & Yuille 2015).
+
+    Args:
+        input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
+        classes: number of classes C.
+        width: scales the channels of every layer but the scores; 1.0 is the paper.
+        variant: "largefov" (fc6 3x3 at rate 12, 1024 channels), "4x4" (rate 4), "4x4-rate8" or "7x7".
+        **options: `rate` gives fc6 another rate: the same weights, another field of view. `conv5_rate=2` is
+            the rate of conv5_1..conv5_3 and makes up for the stride that pool4 has lost. `multiscale=True`
+            is MSc: scores of the image and of pool1..pool4 are added (LargeFOV only). `dropout=0.5` follows
+            fc6 and fc7. `weights="imagenet"` starts the 13 convolutions from VGG16's.
+
+    Returns:
+        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C]. 20,505,429 trainable
+        weights by default. `coarse(model)` gives the scores at stride 8.
+
+    Raises:
+        ValueError: a side below 32, an unknown variant or start, a rate that does not fit, or MSc elsewhere.
+    """
+    return _deeplab(input_shape, classes, width, variant, **options)
+
+
+def _check(input_shape, variant, rate, multiscale, weights):
+    if any(side is not None and side < 32 for side in input_shape[:2]):
+        raise ValueError(
+            f"deeplab_v1 got {input_shape}: both sides must be at least 32, "
+            "for its scores are 8 pixels apart and look at far more."
+        )
+    if variant not in VARIANTS:
+        raise ValueError(f"variant={variant!r} is unknown: {', '.join(VARIANTS)}.")
+    even = VARIANTS[variant][0] % 2 == 0
+    if rate is not None and (rate < 1 or (even and rate % 2)):
+        need = "an even number from 2 up, for its kernel is even" if even else "a whole number from 1 up"
+        raise ValueError(f"rate={rate} does not fit variant={variant!r}: {need}.")
+    if multiscale and variant != "largefov":
+        raise ValueError(
+            f'multiscale=True needs variant="largefov", got {variant!r}: only there do the maps '
+            "of all branches have the same size."
+        )
+    if weights not in (None, "imagenet"):
+        raise ValueError(f'weights={weights!r} is unknown: None (from scratch) or "imagenet".')
+
+
+def _upsample(scores, image):
+    """Scores at every 8th pixel to logits at every pixel: straight lines between them, then a crop.
+
+    A fixed transposed convolution with a kernel of 15 does what Caffe's Interp does (corner on corner):
+    n scores become 8 (n - 1) + 1 pixels.
+    """
+    reach = STRIDE - 1
+    x = layers.Conv2DTranspose(
+        scores.shape[-1],
+        2 * reach + 1,
+        strides=STRIDE,
+        use_bias=False,
+        kernel_initializer=Bilinear(),
+        trainable=False,
+        dtype="float32",
+        name="upsample",
+    )(scores)
+    return Crop(reach, dtype="float32", name="logits")([x, image])
+
+
+def features(model):
+    """The part of a DeepLab v1 with VGG16's 13 convolutions; it shares their weights with `model`.
+
+    `transplant(source, features(model))` starts them from any network that has VGG16's layers.
+    """
+    return keras.Model(model.input, model.get_layer("pool5").output, name="features")
+
+
+def coarse(model):
+    """The same network without upsampling: float32 logits of every 8th pixel, [B, ceil(H/8), ceil(W/8), C].
+
+    It shares all weights with `model`. Train it on `shrink(labels)`, and use `model`.
+    """
+    scores = model.get_layer("upsample").input
+    return keras.Model(
+        model.input, Crop(dtype="float32", name="coarse_logits")([scores, shrink(model.input)]), name="coarse"
+    )
+
+
+def shrink(labels):
+    """Every 8th pixel of label maps [B, H, W] (or of images), from the first on: [B, ceil(H/8), ceil(W/8)].
+
+    Ids are picked, never averaged: between class 2 and class 4 there is no class 3.
+    """
+    return labels[:, ::STRIDE, ::STRIDE]
