@@ -16,6 +16,14 @@ def check_bandwidths(**bandwidths):
             )
 
 
+def values_if_known(tensor):
+    """The numbers in `tensor` as a NumPy array; None while a graph is traced, where they do not exist yet."""
+    try:
+        return ops.convert_to_numpy(tensor)
+    except (NotImplementedError, TypeError):
+        return None
+
+
 def position_features(height, width, sigma):
     """The place (x, y) of every pixel, divided by the bandwidth `sigma` in pixels: float32 [N, 2].
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from segcourse.layers.crf.exact import bilateral_features
+from segcourse.layers.crf.exact import bilateral_features, values_if_known
 
 
 def embedding(d):
@@ -42,6 +42,23 @@ def enclosing_simplices(coordinates):
     return ops.cast(corner, "int64"), ops.transpose(walk), above - below
 
 
+def check_range(digits):
+    """Raise a `ValueError` if keys with so many digits, an array [d + 1], do not fit into their integers.
+
+    While a graph is traced nothing is known yet, and nothing is checked.
+    """
+    digits = values_if_known(digits)
+    if digits is None:
+        return
+    d, bits = len(digits) - 1, 8 * digits.dtype.itemsize - 1
+    needed = float(np.log2(digits.astype("float64")).sum() + d * np.log2(d))
+    if needed > bits:
+        raise ValueError(
+            f"The lattice's vertices need numbers of {needed:.0f} bits, there are {bits}: use larger "
+            'bandwidths. On JAX, jax.config.update("jax_enable_x64", True) gives 63 bits instead of 31.'
+        )
+
+
 def number_corners(corner, image_index):
     """One whole number for each lattice point, its key, and what a step along each axis adds to it.
 
@@ -58,6 +75,7 @@ def number_corners(corner, image_index):
     low, high = ops.min(corner, axis=1), ops.max(corner, axis=1)
     # Vertices are at corner and corner + 1, their neighbors a step beyond: four more digits than high - low.
     digits = ops.concatenate([ops.ones_like(low[:1]), high - low + 4], 0)
+    check_range(digits)
     steps = ops.cumprod(digits)
     key = image_index * steps[-1] + ops.sum((1 - low) * steps[:-1])
     for j in range(corner.shape[0]):
@@ -182,18 +200,19 @@ def _fast_products(columns, entries, count):
     return product, transpose
 
 
-def blur_matrix(ahead, behind):
-    """The blur along one direction: a vertex and half of each neighbor, as a `SparseMatrix` [M, M].
+def blur_matrices(ahead, behind):
+    """The blur along every direction: a vertex and half of each neighbor, as `SparseMatrix` [M, M] each.
 
     Args:
-        ahead, behind: int32 [M], the neighbors on both sides; -1 for none.
+        ahead, behind: int32 [d + 1, M], the neighbors on both sides; -1 for none.
     """
-    count = ops.shape(ahead)[0]
-    here = ops.arange(count, dtype="int32")
-    neighbors = ops.stack([here, ahead, behind], 1)
+    count = ops.shape(ahead)[1]
+    here = ops.broadcast_to(ops.arange(count, dtype="int32"), ops.shape(ahead))
+    neighbors = ops.stack([here, ahead, behind], axis=-1)
     found = neighbors >= 0
     shares = ops.where(found, ops.convert_to_tensor([1.0, 0.5, 0.5]), 0.0)
-    return SparseMatrix(ops.where(found, neighbors, here[:, None]), shares, count)
+    columns = ops.where(found, neighbors, here[..., None])
+    return [SparseMatrix(columns[j], shares[j], count) for j in range(ahead.shape[0])]
 
 
 class Lattice:
@@ -220,14 +239,13 @@ class Lattice:
         self.count = ops.shape(vertices)[0]
         self.slice = SparseMatrix(places, ops.transpose(weights), self.count)
         self.splat = self.slice.transpose()
-        ahead, behind = find_neighbors(vertices, steps)
-        self.blurs = [blur_matrix(ahead[j], behind[j]) for j in range(self.dimension + 1)]
+        self.blurs = blur_matrices(*find_neighbors(vertices, steps))
 
     def _filter(self, values, blurs):
         sums = self.splat(values)
         for blur in blurs:
             sums = blur(sums)
-        return self.slice(sums) / (1 + 2.0**-self.dimension)
+        return self.slice(sums / (1 + 2.0**-self.dimension))
 
     def __call__(self, values):
         @ops.custom_gradient

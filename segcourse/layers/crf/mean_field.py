@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from segcourse.layers.crf.exact import values_if_known
 from segcourse.layers.crf.lattice import BilateralFilter
 from segcourse.layers.crf.spatial import SpatialFilter
 
@@ -55,11 +56,13 @@ def mean_field(logits, pairwise, compatibility=None, iterations=10):
     scores = logits
     for _ in range(iterations):
         marginals = ops.softmax(scores)
-        message = sum(weight * kernel_filter(marginals) for weight, kernel_filter in pairwise)
-        if compatibility is None:
-            scores = logits + message
-        else:
-            scores = logits - ops.matmul(message, ops.transpose(compatibility))
+        scores = logits
+        for weight, kernel_filter in pairwise:
+            message = weight * kernel_filter(marginals)
+            if compatibility is None:
+                scores += message
+            else:
+                scores -= ops.matmul(message, ops.transpose(compatibility))
     return scores
 
 
@@ -105,7 +108,9 @@ def dense_crf(
         probabilities, float32 [B, H, W, C]. Raises ValueError for scores that are not what they are said to
         be, sizes that differ, and parameters out of range; the message says which and what is needed.
     """
-    _check_dense_crf(image, scores, from_logits)
+    _check_sizes(image.shape, scores.shape)
+    _check_image(image)
+    _check_scores(scores, from_logits)
     logits = ops.cast(scores, "float32")
     if not from_logits:
         logits = ops.log(ops.maximum(logits, 1e-10))
@@ -119,29 +124,41 @@ def dense_crf(
     return ops.softmax(mean_field(logits, pairwise, iterations=iterations))
 
 
-def _check_dense_crf(image, scores, from_logits):
-    _check_sizes(image.shape, scores.shape)
-    try:
-        values = ops.convert_to_numpy(scores)
-    except (NotImplementedError, TypeError):  # while a graph is traced nothing has a value yet
-        return
-    if not np.isfinite(values).all():
-        raise ValueError(
-            f"{(~np.isfinite(values)).sum()} of the scores are not finite: the CRF needs finite numbers. A "
-            "logarithm of 0 gives -inf: clip probabilities before, or give them with from_logits=False."
-        )
-    if not from_logits and (values.min() < 0 or abs(values.sum(-1) - 1).max() > 1e-3):
-        raise ValueError(
-            f"from_logits=False, but the scores are not probabilities: the least is {values.min():.3g}, the "
-            f"sums over classes go from {values.sum(-1).min():.3g} to {values.sum(-1).max():.3g}. Needed are "
-            "0 or more, and sums of 1. Logits? Then say from_logits=True."
-        )
-
-
 def _check_sizes(image, scores):
-    known = [a == b or None in (a, b) for a, b in zip(image[:3], scores[:3], strict=True)]
+    known = [a == b or None in (a, b) for a, b in zip(image[:3], scores[:3], strict=False)]
     if len(image) != 4 or len(scores) != 4 or image[3] != 3 or not all(known):
         raise ValueError(
             f"image {tuple(image)} and scores {tuple(scores)}: needed are [B, H, W, 3] and [B, H, W, C] with "
-            "the same B, H and W. Add a batch axis with [None], and resize logits (never labels) to the image."
+            "the same B, H and W. Add a batch axis with [None]; resize logits (never labels) to the image."
+        )
+
+
+def _check_image(image):
+    ends = values_if_known(ops.stack([ops.min(image), ops.max(image)]))
+    if ends is None:
+        return
+    low, high = map(float, ends)
+    if not (0 <= low <= high <= 255) or (low < high <= 1 and "float" in str(image.dtype)):
+        raise ValueError(
+            f"The image has values from {low:.3g} to {high:.3g}: needed are RGB colors in 0..255, "
+            "as sigma_rgb is on that scale. From 0..1 multiply by 255; undo a network's mean subtraction."
+        )
+
+
+def _check_scores(scores, from_logits):
+    sums = values_if_known(ops.sum(scores, axis=-1))
+    if sums is None:
+        return
+    if not np.isfinite(sums).all():
+        raise ValueError(
+            f"The scores of {(~np.isfinite(sums)).sum()} pixels are not finite: the CRF needs finite "
+            "numbers. A logarithm of 0 gives -inf: clip probabilities before, or give them with "
+            "from_logits=False."
+        )
+    least = 0 if from_logits else float(ops.min(scores))
+    if not from_logits and (least < 0 or abs(sums - 1).max() > 1e-3):
+        raise ValueError(
+            f"from_logits=False, but the scores are not probabilities: the least is {least:.3g}, the sums "
+            f"over classes go from {sums.min():.3g} to {sums.max():.3g}. Needed are 0 or more, and sums of "
+            "1. Logits? Then say from_logits=True."
         )
