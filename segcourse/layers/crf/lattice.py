@@ -91,8 +91,15 @@ def unique(keys):
         return tf.unique(keys)
     order = ops.argsort(keys)
     ranked = ops.take(keys, order)
-    rank = ops.cumsum(ops.pad(ops.cast(ranked[1:] != ranked[:-1], "int32"), [[1, 0]]))
-    return ops.segment_max(ranked, rank), ops.scatter(order[:, None], rank, ops.shape(keys))
+    first = ops.pad(ranked[1:] != ranked[:-1], [[1, 0]], constant_values=True)
+    rank = ops.cumsum(ops.cast(first, "int32")) - 1
+    last = values_if_known(rank[-1])
+    count = ops.shape(keys)[0] if last is None else int(last) + 1  # a traced graph needs room for all
+    target = ops.where(first, rank, count)  # repeated keys go to a place of their own, which is cut off
+    different = ops.scatter(target[:, None], ranked, [count + 1])[:-1]
+    room = ops.arange(count, dtype="int32")
+    different = ops.where(room <= rank[-1], different, ranked[0] - 1 - ops.cast(room, keys.dtype))
+    return different, ops.scatter(order[:, None], rank, ops.shape(keys))
 
 
 def number_vertices(keys, walk, steps):
@@ -131,7 +138,7 @@ def find_neighbors(vertices, steps):
         ahead, behind: int32 [d + 1, M], numbers of vertices; -1 where there is none.
     """
     count, directions = ops.shape(vertices)[0], steps.shape[0] + 1
-    steps = ops.concatenate([steps, ops.sum(steps, keepdims=True)], 0)
+    steps = ops.concatenate([steps, ops.reshape(ops.sum(steps), [1])], 0)
     wanted = ops.reshape(vertices + steps[:, None], [-1])
     _, places = unique(ops.concatenate([vertices, wanted], 0))
     here = ops.arange(1, count + 1, dtype="int32")
