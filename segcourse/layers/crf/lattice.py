@@ -42,16 +42,17 @@ def enclosing_simplices(coordinates):
     return ops.cast(corner, "int64"), ops.transpose(walk), above - below
 
 
-def check_range(digits):
-    """Raise a `ValueError` if keys with so many digits, an array [d + 1], do not fit into their integers.
+def check_range(digits, images):
+    """Raise a `ValueError` if the keys of so many digits [d] and images do not fit into their integers.
 
-    While a graph is traced nothing is known yet, and nothing is checked.
+    `number_vertices` writes d more digits of base d. While a graph is traced nothing is known yet, and
+    nothing is checked.
     """
-    digits = values_if_known(digits)
+    digits, images = values_if_known(digits), values_if_known(images)
     if digits is None:
         return
-    d, bits = len(digits) - 1, 8 * digits.dtype.itemsize - 1
-    needed = float(np.log2(digits.astype("float64")).sum() + d * np.log2(d))
+    d, bits = len(digits), 8 * digits.dtype.itemsize - 1
+    needed = float(np.log2(digits.astype("float64")).sum() + np.log2(images) + d * np.log2(d))
     if needed > bits:
         raise ValueError(
             f"The lattice's vertices need numbers of {needed:.0f} bits, there are {bits}: use larger "
@@ -74,9 +75,9 @@ def number_corners(corner, image_index):
     """
     low, high = ops.min(corner, axis=1), ops.max(corner, axis=1)
     # Vertices are at corner and corner + 1, their neighbors a step beyond: four more digits than high - low.
-    digits = ops.concatenate([ops.ones_like(low[:1]), high - low + 4], 0)
-    check_range(digits)
-    steps = ops.cumprod(digits)
+    digits = high - low + 4
+    check_range(digits, ops.max(image_index) + 1)
+    steps = ops.cumprod(ops.concatenate([ops.ones_like(low[:1]), digits], 0))
     key = image_index * steps[-1] + ops.sum((1 - low) * steps[:-1])
     for j in range(corner.shape[0]):
         key += corner[j] * steps[j]
