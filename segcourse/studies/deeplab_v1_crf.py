@@ -1,0 +1,165 @@
+"""DeepLab's second claim on ToyCam: a fully connected CRF adds points, mostly at outlines (Chen et al. 2015).
+
+The CRF's parameters are chosen on validation scenes, for each network by itself; the scores are those of the
+test scenes, before and after.
+"""
+
+import itertools
+
+import numpy as np
+from keras import ops
+
+from segcourse import datasets, metrics
+from segcourse.datasets import toycam
+from segcourse.layers.crf import dense_crf
+from segcourse.models.deeplab_v1 import deeplab_v1
+from segcourse.studies import Study
+from segcourse.studies import deeplab_v1 as rates
+
+WIDTHS = (1, 2, 4, 8, 16)  # pixels, half widths of the bands around true outlines
+SEARCHED = ("w_bilateral", "sigma_xy", "sigma_rgb")
+
+
+def _run(seed, settings):
+    classes = len(datasets.spec("toycam"))
+    data = {split: datasets.load("toycam", split) for split in ("train", "val", "test")}
+    trained, _ = rates.train(data["train"], int(seed), settings, rate=settings["rate"])
+    model = deeplab_v1(classes=classes, width=settings["width"], rate=settings["rate"])  # in float32
+    model.set_weights(trained.get_weights())
+    images, labels = (x[: settings["search_scenes"]] for x in data["val"])
+    found = search(images, labels, model, classes, settings)
+    return {"search": found, **before_and_after(*data["test"], model, classes, best(found), settings)}
+
+
+def logits_of(model, images, batch):
+    """Logits of all images, float32 [N, H, W, C]."""
+    parts = [model(images[i : i + batch], training=False) for i in range(0, len(images), batch)]
+    return np.concatenate([ops.convert_to_numpy(part) for part in parts])
+
+
+def refine(images, logits, batch, **parameters):
+    """Label maps after the CRF, uint8 [N, H, W]."""
+    parts = [
+        ops.convert_to_numpy(dense_crf(images[i : i + batch], logits[i : i + batch], **parameters)).argmax(-1)
+        for i in range(0, len(images), batch)
+    ]
+    return np.concatenate(parts).astype("uint8")
+
+
+def search(images, labels, model, classes, settings):
+    """The mean IoU for each combination on the grid: a list of dicts, the parameters and "miou"."""
+    logits, results = logits_of(model, images, settings["batch"]), []
+    for values in itertools.product(*(settings["grid"][name] for name in SEARCHED)):
+        parameters = dict(zip(SEARCHED, values, strict=True))
+        predictions = refine(images, logits, settings["batch"], **parameters, **settings["fixed"])
+        counts = metrics.confusion_matrix(labels, predictions, classes)
+        results.append({**parameters, "miou": metrics.scores(counts)["miou"]})
+    return results
+
+
+def best(found):
+    """The searched parameters with the highest mean IoU."""
+    first = max(found, key=lambda row: row["miou"])
+    return {name: first[name] for name in SEARCHED}
+
+
+def before_and_after(images, labels, model, classes, parameters, settings):
+    """Scores of the network and of the network with the CRF: dict "before", "after" -> scores."""
+    logits = logits_of(model, images, settings["batch"])
+    after = refine(images, logits, settings["batch"], **parameters, **settings["fixed"])
+    return {
+        "parameters": parameters,
+        "before": measure(labels, logits.argmax(-1), classes),
+        "after": measure(labels, after, classes),
+    }
+
+
+def measure(labels, predictions, classes):
+    """All scores of label maps, with the mean IoU in bands and the accuracy by distance to an outline."""
+    scores = metrics.scores(metrics.confusion_matrix(labels, predictions, classes))
+    return {
+        **scores,
+        "boundary_f1": metrics.boundary_f1(labels, predictions, classes),
+        "trimap_iou": {w: metrics.trimap_iou(labels, predictions, classes, width=w) for w in WIDTHS},
+        "accuracy_by_distance": accuracy_by_distance(labels, predictions),
+    }
+
+
+def accuracy_by_distance(labels, predictions, void=255):
+    """Pixel accuracy in rings around the true outlines, and each ring's share of the pixels.
+
+    Args:
+        labels, predictions: integer ids [N, H, W].
+
+    Returns:
+        dict "up to w" (w of `WIDTHS`: at most w rows and w columns from a pixel of another class or void, and
+        not in an earlier ring) and "beyond" -> [accuracy, share].
+    """
+    right, valid = labels == predictions, labels != void
+    rings, inner = {}, np.zeros(labels.shape, bool)
+    for width in WIDTHS:
+        near = _near(labels, width)
+        rings[f"up to {width}"] = near & ~inner & valid
+        inner = near
+    rings["beyond"] = ~inner & valid
+    return {name: [right[ring].mean(), ring.sum() / valid.sum()] for name, ring in rings.items()}
+
+
+def _near(labels, width):
+    """Where a window of `width` pixels to each side holds more than one id: bool [N, H, W]."""
+    ids = ops.cast(labels, "float32")[..., None]
+    size = 2 * width + 1
+    highest, lowest = (ops.max_pool(sign * ids, size, 1, "same") for sign in (1, -1))
+    return ops.convert_to_numpy(highest != -lowest)[..., 0]
+
+
+def per_seed(stored, when, score):
+    """A score "before" or "after" the CRF: list over the seeds."""
+    return [results[when][score] for results in stored["results"].values()]
+
+
+def table(stored):
+    """Mean and standard deviation over the seeds, in percent: "before", "after", "gain" -> score -> pair."""
+    rows = {}
+    for score in ("pixel_accuracy", "mean_accuracy", "miou", "boundary_f1"):
+        before, after = (100 * np.array(per_seed(stored, when, score)) for when in ("before", "after"))
+        for name, values in (("before", before), ("after", after), ("gain", after - before)):
+            rows.setdefault(name, {})[score] = (values.mean(), values.std(ddof=1))
+    return rows
+
+
+STUDY = Study(
+    title="LargeFOV on ToyCam before and after a fully connected CRF",
+    cost="about 8 minutes on two CPU cores with bfloat16 units, twice that without",
+    settings={
+        "rate": 4,
+        "width": 0.25,
+        "precision": "mixed_bfloat16",
+        "epochs": 8,
+        "learning_rate": 1e-3,
+        "batch": 8,
+        "augment": rates.STUDY.settings["augment"],
+        "search_scenes": 40,
+        "grid": {"w_bilateral": [3, 6, 12], "sigma_xy": [3, 5, 10], "sigma_rgb": [5, 10]},
+        "fixed": {"w_spatial": 1, "sigma_spatial": 2, "iterations": 10},
+        "toycam_version": toycam.VERSION,
+    },
+    code=(
+        "models/deeplab_v1.py",
+        "models/fcn.py",
+        "layers/alignment.py",
+        "layers/bilinear.py",
+        "layers/crf/exact.py",
+        "layers/crf/spatial.py",
+        "layers/crf/lattice.py",
+        "layers/crf/mean_field.py",
+        "encoders/vgg.py",
+        "losses.py",
+        "metrics.py",
+        "datasets/augment.py",
+        "studies/deeplab_v1.py",
+        "studies/deeplab_v1_crf.py",
+    ),
+    parts=("1", "2", "3", "4", "5"),
+    run=_run,
+)

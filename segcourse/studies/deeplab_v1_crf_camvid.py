@@ -1,0 +1,31 @@
+"""The CRF after LargeFOV on the photographs of CamVid: parameters from held-out training photographs."""
+
+from segcourse import datasets
+from segcourse.studies import Study
+from segcourse.studies import deeplab_v1_camvid as trained
+from segcourse.studies import deeplab_v1_crf as toy
+
+
+def _run(part, settings):
+    classes = len(datasets.spec("camvid"))
+    model = trained.network(trained.STUDY.settings)
+    held_out = trained.held_out(trained.STUDY.settings)
+    images, labels = (x[held_out][:: settings["search_every"]] for x in datasets.load("camvid", "train"))
+    found = toy.search(images, labels, model, classes, settings)
+    scores = toy.before_and_after(*datasets.load("camvid", "val"), model, classes, toy.best(found), settings)
+    return {"search": found, **scores}
+
+
+STUDY = Study(
+    title="LargeFOV on CamVid before and after a fully connected CRF",
+    cost="about 5 minutes on two CPU cores; needs CamVid (segcourse data get camvid)",
+    settings={
+        "batch": 2,
+        "search_every": 3,
+        "grid": {"w_bilateral": [3, 6], "sigma_xy": [40, 80], "sigma_rgb": [3, 6, 12]},
+        "fixed": {"w_spatial": 3, "sigma_spatial": 3, "iterations": 10},
+    },
+    code=(*toy.STUDY.code, "studies/deeplab_v1_camvid.py", "studies/deeplab_v1_crf_camvid.py"),
+    parts=("val",),
+    run=_run,
+)
