@@ -98,8 +98,10 @@ def unique(keys):
     count = ops.shape(keys)[0] if last is None else int(last) + 1  # a traced graph needs room for all
     target = ops.where(first, rank, count)  # repeated keys go to a place of their own, which is cut off
     different = ops.scatter(target[:, None], ranked, [count + 1])[:-1]
-    room = ops.arange(count, dtype="int32")
-    different = ops.where(room <= rank[-1], different, ranked[0] - 1 - ops.cast(room, keys.dtype))
+    # What room is left holds numbers so low that no key, step or neighbor ever comes near them.
+    room = ops.arange(count, dtype=keys.dtype)
+    lowest = np.iinfo(keras.backend.standardize_dtype(keys.dtype)).min
+    different = ops.where(room <= ops.cast(rank[-1], keys.dtype), different, lowest + room)
     return different, ops.scatter(order[:, None], rank, ops.shape(keys))
 
 
@@ -130,7 +132,7 @@ def number_vertices(keys, walk, steps):
 
 
 def find_neighbors(vertices, steps):
-    """For each vertex the next ones on both sides, along each axis and along all axes at once.
+    """For each vertex the next ones on both sides, along all axes at once and along each of them.
 
     Args:
         vertices: int64 [M], keys; steps: int64 [d].
@@ -139,7 +141,7 @@ def find_neighbors(vertices, steps):
         ahead, behind: int32 [d + 1, M], numbers of vertices; -1 where there is none.
     """
     count, directions = ops.shape(vertices)[0], steps.shape[0] + 1
-    steps = ops.concatenate([steps, ops.reshape(ops.sum(steps), [1])], 0)
+    steps = ops.concatenate([ops.reshape(ops.sum(steps), [1]), steps], 0)
     wanted = ops.reshape(vertices + steps[:, None], [-1])
     _, places = unique(ops.concatenate([vertices, wanted], 0))
     here = ops.arange(1, count + 1, dtype="int32")

@@ -59,10 +59,9 @@ def mean_field(logits, pairwise, compatibility=None, iterations=10):
         scores = logits
         for weight, kernel_filter in pairwise:
             message = weight * kernel_filter(marginals)
-            if compatibility is None:
-                scores += message
-            else:
-                scores -= ops.matmul(message, ops.transpose(compatibility))
+            if compatibility is not None:
+                message = -ops.matmul(message, ops.transpose(compatibility))
+            scores = scores + message  # not +=, which could change the caller's logits
     return scores
 
 
