@@ -15,7 +15,7 @@ import sys
 import time
 import types
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,29 @@ def _fused_adam_step(optimizer, gradient, variable, learning_rate) -> None:
         epsilon=optimizer.epsilon,
         grad=gradient,
     )
+
+
+def scale_learning_rate(model: keras.Model, factors: Mapping[str, float]) -> None:
+    """Let some layers of a compiled model learn faster or slower than the rest (Caffe's `lr_mult`).
+
+    Call it after `compile` and before training; a saved model does not remember it.
+
+    Args:
+        factors: by layer name, the factor on the learning rate of this layer's weights.
+
+    Raises:
+        ValueError: there is no such layer.
+    """
+    optimizer = model.optimizer
+    step, own = optimizer.update_step, {}
+    for name, factor in factors.items():
+        for weight in model.get_layer(name).trainable_weights:
+            own |= {id(weight): factor, id(weight.value): factor}  # TensorFlow's step gets the inner variable
+
+    def scaled_step(gradient, variable, learning_rate):
+        step(gradient, variable, learning_rate * own.get(id(variable), 1.0))
+
+    optimizer.update_step = scaled_step
 
 
 def _jit_compile() -> bool | str:

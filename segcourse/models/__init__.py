@@ -1,5 +1,6 @@
 """The networks, by name."""
 
+from segcourse.models.crf_rnn import crf_rnn
 from segcourse.models.deeplab_v1 import deeplab_v1
 from segcourse.models.fcn import fcn8s, fcn16s, fcn32s
 from segcourse.models.segnet import segnet, segnet_basic
@@ -10,6 +11,7 @@ MODELS = {
     "fcn16s": fcn16s,
     "fcn8s": fcn8s,
     "deeplab_v1": deeplab_v1,
+    "crf_rnn": crf_rnn,
     "unet": unet,
     "segnet": segnet,
     "segnet_basic": segnet_basic,

@@ -1,0 +1,78 @@
+"""CRF-as-RNN on the photographs of CamVid, from the FCN-8s of lesson 01: alone, with a separate CRF, jointly.
+
+All of them go on from the same weights for the same steps on the same crops. The separate CRF, with which joint
+training starts too, is chosen on photographs that the fine-tuning leaves out. Lesson 01 has trained on
+them, so the network is surer there than on new ones.
+"""
+
+import keras
+import numpy as np
+
+from segcourse import datasets, training
+from segcourse.losses import MaskedCrossEntropy
+from segcourse.models.crf_rnn import without_crf
+from segcourse.models.fcn import fcn8s
+from segcourse.paths import data_file, data_folder
+from segcourse.studies import Study, fcn8s_camvid
+from segcourse.studies import crf_rnn as toy
+
+WEIGHTS = "crf_rnn_camvid.weights.h5"
+SAMPLE = "every_12th"  # the photographs that the lesson scores again
+
+
+def _run(part, settings):
+    classes = len(datasets.spec("camvid"))
+    train, val = datasets.load("camvid", "train"), datasets.load("camvid", "val")
+    held_out = np.arange(len(train[0])) % settings["held_out_every"] == 0
+    chosen, train = [x[held_out] for x in train], [x[~held_out] for x in train]
+    start = fcn8s(classes=classes, **fcn8s_camvid.STUDY.settings["network"])
+    start.load_weights(data_file(f"weights/{fcn8s_camvid.WEIGHTS}"))
+    results = {"search": toy.search(chosen, start, classes, settings)}
+    crf = toy.best(results["search"])
+
+    network = toy.train(start, crf, "network", 0, train, settings["seed"], classes, settings)
+    results["search again"] = toy.search(chosen, without_crf(network), classes, settings)
+    separate = toy.with_crf(network, toy.best(results["search again"]), classes, settings)
+    results["network"] = _measure(separate, *val, classes, settings)
+
+    joint = toy.train(start, crf, "everything", 5, train, settings["seed"], classes, settings)
+    training.save_weights(joint, data_folder() / "weights" / WEIGHTS)
+    return {**results, "joint": _measure(joint, *val, classes, settings)}
+
+
+def _measure(model, images, labels, classes, settings):
+    """Scores on all photographs and on the few that the lesson scores again, and the CRF."""
+    maps = toy.maps_by_iteration(model, images, settings["batch_at_test"])
+    sample = toy.measure(labels[::12], [predictions[::12] for predictions in maps], classes)
+    return {**toy.measure(labels, maps, classes), SAMPLE: sample, **toy.learned(model)}
+
+
+STUDY = Study(
+    title="CRF-as-RNN on CamVid at 360x480, fine-tuned on crops from lesson 01's FCN-8s",
+    cost="about 15 minutes on two CPU cores with bfloat16 units; needs CamVid (segcourse data get camvid)",
+    settings={
+        "network": fcn8s_camvid.STUDY.settings["network"],
+        "precision": "mixed_bfloat16",
+        "held_out_every": 20,
+        "epochs": 3,
+        "batch": 4,
+        "batch_at_test": 1,
+        "learning_rate": 2e-4,
+        "crf_learning_rate_factor": 100.0,
+        "sigma_spatial": 3.0,
+        "grid": {
+            "sigma_xy": [10.0, 30.0],
+            "sigma_rgb": [5.0, 10.0],
+            "spatial_weight": [1.0],
+            "bilateral_weight": [1.0, 3.0],
+        },
+        "search_scenes": 12,
+        "search_iterations": 5,
+        "augment": {"crop": [180, 240], "scale": [0.8, 1.25]},
+        "seed": 0,
+    },
+    code=(*toy.STUDY.code, "studies/crf_rnn_camvid.py"),
+    parts=("val",),
+    run=_run,
+    weights=(WEIGHTS,),
+)
