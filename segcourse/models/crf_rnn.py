@@ -45,10 +45,10 @@ def crf_rnn(input_shape=(None, None, 3), classes=21, width=1.0, crf=None, weight
 
 def _learnable(layer):
     """The same layer, but two of the three upsamplings are trained, one of them with a bias."""
-    changes = (
-        {"trainable": True, **LEARNED_UPSAMPLING[layer.name]} if layer.name in LEARNED_UPSAMPLING else {}
-    )
-    return type(layer).from_config(layer.get_config() | changes)
+    config = layer.get_config()
+    if layer.name in LEARNED_UPSAMPLING:
+        config |= {"trainable": True, **LEARNED_UPSAMPLING[layer.name]}
+    return type(layer).from_config(config)
 
 
 def without_crf(model):
@@ -57,7 +57,7 @@ def without_crf(model):
 
 
 def start_from_fcn8s(model, fcn):
-    """Give a `crf_rnn` the weights of a trained `fcn8s` of the same width; the CRF and the new bias keep theirs.
+    """Give a `crf_rnn` the weights of a trained `fcn8s` of its width; CRF and new bias keep theirs.
 
     Raises:
         ValueError: if a layer of `fcn` is missing in `model` or has another size.

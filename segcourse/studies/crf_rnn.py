@@ -1,4 +1,4 @@
-"""CRF-as-RNN's claim on ToyCam (Zheng et al. 2015, Table 1): network < network + separate CRF < joint training.
+"""CRF-as-RNN's claim on ToyCam (Zheng et al. 2015, Table 1): network < with separate CRF < trained jointly.
 
 For each seed one FCN-8s is trained and a CRF for it is chosen on validation scenes. From that one state every
 variant goes on for the same steps on the same batches; they differ in what is trained, and through how many

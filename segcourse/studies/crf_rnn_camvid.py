@@ -1,15 +1,13 @@
 """CRF-as-RNN on the photographs of CamVid, from the FCN-8s of lesson 01: alone, with a separate CRF, jointly.
 
-All of them go on from the same weights for the same steps on the same crops. The separate CRF, with which joint
-training starts too, is chosen on photographs that the fine-tuning leaves out. Lesson 01 has trained on
-them, so the network is surer there than on new ones.
+All of them go on from the same weights for the same steps on the same crops. The separate CRF, with which
+joint training starts too, is chosen on photographs that the fine-tuning leaves out. Lesson 01 has trained
+on them, so the network is surer there than on new ones.
 """
 
-import keras
 import numpy as np
 
 from segcourse import datasets, training
-from segcourse.losses import MaskedCrossEntropy
 from segcourse.models.crf_rnn import without_crf
 from segcourse.models.fcn import fcn8s
 from segcourse.paths import data_file, data_folder

@@ -66,7 +66,7 @@ class MeanFieldRNN(keras.Layer):
         self.compatibility = weight("compatibility", -1.0)
 
     def filters(self, image):
-        """The two kernels for a batch of images as filters, spatial and bilateral, each an average: K / K 1."""
+        """The spatial and the bilateral filter of a batch of images, each an average: K / K 1."""
         height, width = ops.shape(image)[1:3]
         spatial = SpatialFilter(height, width, self.sigma_spatial)
         bilateral = BilateralFilter(image, self.sigma_xy, self.sigma_rgb)
