@@ -30,7 +30,7 @@ def part(model, start, end):
 
 
 def caffe_size(side, kernel, stride, pad, pooling, rate=1):
-    """Output side of a Caffe layer: poolings round up and skip windows that start beyond, convolutions down."""
+    """Output side of a Caffe layer: poolings round up and skip a window beyond, convolutions down."""
     steps = (side + 2 * pad - rate * (kernel - 1) - 1) / stride
     if not pooling:
         return math.floor(steps) + 1
