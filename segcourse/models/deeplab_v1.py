@@ -12,12 +12,6 @@ from segcourse.layers.bilinear import Bilinear
 from segcourse.models.fcn import transplant
 
 STRIDE = 8  # one score every 8 pixels, in every variant
-VARIANTS = {  # the networks of Table 2: kernel side, rate and channels of fc6
-    "largefov": (3, 12, 1024),
-    "4x4": (4, 4, 4096),
-    "4x4-rate8": (4, 8, 4096),
-    "7x7": (7, 4, 4096),
-}
 
 
 @keras.saving.register_keras_serializable(package="segcourse")
@@ -85,6 +79,14 @@ def _surround(x, name):
     return layers.ReLU(name=f"{name}_apart")(layers.ZeroPadding2D(1, name=name)(x))
 
 
+VARIANTS = {  # the networks of Table 2: kernel side, rate and channels of fc6
+    "largefov": (3, 12, 1024),
+    "4x4": (4, 4, 4096),
+    "4x4-rate8": (4, 8, 4096),
+    "7x7": (7, 4, 4096),
+}
+
+
 def _classifier(x, kernel, rate, channels, classes, dropout, average):
     """fc6 with holes, fc7 and fc8: scores of the classes, one every 8 pixels."""
     if average:  # over 9 values always; beyond the edge there are zeros, as in Caffe
@@ -102,6 +104,26 @@ def _scores(x, classes, spread, name):
     """A 1x1 convolution to class scores, in float32; its first weights are normal with this `spread`."""
     start = keras.initializers.RandomNormal(stddev=spread)
     return layers.Conv2D(classes, 1, kernel_initializer=start, dtype="float32", name=name)(x)
+
+
+def _upsample(scores, image):
+    """Scores at every 8th pixel to logits at every pixel: straight lines between them, then a crop.
+
+    A fixed transposed convolution with a kernel of 15 does what Caffe's Interp does (corner on corner):
+    n scores become 8 (n - 1) + 1 pixels.
+    """
+    reach = STRIDE - 1
+    x = layers.Conv2DTranspose(
+        scores.shape[-1],
+        2 * reach + 1,
+        strides=STRIDE,
+        use_bias=False,
+        kernel_initializer=Bilinear(),
+        trainable=False,
+        dtype="float32",
+        name="upsample",
+    )(scores)
+    return Crop(reach, dtype="float32", name="logits")([x, image])
 
 
 def _multiscale(maps, classes, channels, dropout):
@@ -156,29 +178,6 @@ def _deeplab(
     return model
 
 
-def deeplab_v1(input_shape=(None, None, 3), classes=21, width=1.0, variant="largefov", **options):
-    """DeepLab v1, the network without its CRF (Chen, Papandreou, Kokkinos, Murphy & Yuille 2015).
-
-    Args:
-        input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
-        classes: number of classes C.
-        width: scales the channels of every layer but the scores; 1.0 is the paper.
-        variant: "largefov" (fc6 3x3 at rate 12, 1024 channels), "4x4" (rate 4), "4x4-rate8" or "7x7".
-        **options: `rate` gives fc6 another rate: the same weights, another field of view. `conv5_rate=2` is
-            the rate of conv5_1..conv5_3 and makes up for the stride that pool4 has lost. `multiscale=True`
-            is MSc: scores of the image and of pool1..pool4 are added (LargeFOV only). `dropout=0.5` follows
-            fc6 and fc7. `weights="imagenet"` starts the 13 convolutions from VGG16's.
-
-    Returns:
-        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C]. 20,505,429 trainable
-        weights by default. `coarse(model)` gives the scores at stride 8.
-
-    Raises:
-        ValueError: a side below 32, an unknown variant or start, a rate that does not fit, or MSc elsewhere.
-    """
-    return _deeplab(input_shape, classes, width, variant, **options)
-
-
 def _check(input_shape, variant, rate, multiscale, weights):
     if any(side is not None and side < 32 for side in input_shape[:2]):
         raise ValueError(
@@ -200,24 +199,27 @@ def _check(input_shape, variant, rate, multiscale, weights):
         raise ValueError(f'weights={weights!r} is unknown: None (from scratch) or "imagenet".')
 
 
-def _upsample(scores, image):
-    """Scores at every 8th pixel to logits at every pixel: straight lines between them, then a crop.
+def deeplab_v1(input_shape=(None, None, 3), classes=21, width=1.0, variant="largefov", **options):
+    """DeepLab v1, the network without its CRF (Chen, Papandreou, Kokkinos, Murphy & Yuille 2015).
 
-    A fixed transposed convolution with a kernel of 15 does what Caffe's Interp does (corner on corner):
-    n scores become 8 (n - 1) + 1 pixels.
+    Args:
+        input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
+        classes: number of classes C.
+        width: scales the channels of every layer but the scores; 1.0 is the paper.
+        variant: "largefov" (fc6 3x3 at rate 12, 1024 channels), "4x4" (rate 4), "4x4-rate8" or "7x7".
+        **options: `rate` gives fc6 another rate: the same weights, another field of view. `conv5_rate=2` is
+            the rate of conv5_1..conv5_3 and makes up for the stride that pool4 has lost. `multiscale=True`
+            is MSc: scores of the image and of pool1..pool4 are added (LargeFOV only). `dropout=0.5` follows
+            fc6 and fc7. `weights="imagenet"` starts the 13 convolutions from VGG16's.
+
+    Returns:
+        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C]. 20,505,429 trainable
+        weights by default. `coarse(model)` gives the scores at stride 8.
+
+    Raises:
+        ValueError: a side below 32, an unknown variant or start, a rate that does not fit, or MSc elsewhere.
     """
-    reach = STRIDE - 1
-    x = layers.Conv2DTranspose(
-        scores.shape[-1],
-        2 * reach + 1,
-        strides=STRIDE,
-        use_bias=False,
-        kernel_initializer=Bilinear(),
-        trainable=False,
-        dtype="float32",
-        name="upsample",
-    )(scores)
-    return Crop(reach, dtype="float32", name="logits")([x, image])
+    return _deeplab(input_shape, classes, width, variant, **options)
 
 
 def features(model):

@@ -1,4 +1,7 @@
-"""The fully connected conditional random field, written out: features, the full kernel matrix, the energy."""
+"""Generated from notebooks/02_deeplab_v1.ipynb. Edit the lesson, then run make export.
+
+Lesson 02 · DeepLab v1: holes keep the resolution, a CRF finds the outlines.
+"""
 
 import math
 

@@ -1,4 +1,7 @@
-"""Mean field: the approximate inference of a fully connected conditional random field."""
+"""Generated from notebooks/02_deeplab_v1.ipynb. Edit the lesson, then run make export.
+
+Lesson 02 · DeepLab v1: holes keep the resolution, a CRF finds the outlines.
+"""
 
 import numpy as np
 from keras import ops
@@ -6,30 +9,6 @@ from keras import ops
 from segcourse.layers.crf.exact import values_if_known
 from segcourse.layers.crf.lattice import BilateralFilter
 from segcourse.layers.crf.spatial import SpatialFilter
-
-NORMALIZATIONS = ("none", "symmetric", "after")
-
-
-def normalized(kernel_filter, like, how="symmetric"):
-    """A filter divided by what it makes of ones, n = K 1, so that its strength is alike everywhere.
-
-    Args:
-        kernel_filter: a callable, values [B, H, W, C] -> [B, H, W, C].
-        like: a tensor [B, H, W, any]: the size of what will be filtered.
-        how: "none", "symmetric" (n^-1/2 K n^-1/2, still a symmetric kernel) or "after" (K / n, an average).
-
-    Returns:
-        a callable like `kernel_filter`. Raises ValueError for another `how`.
-    """
-    if how not in NORMALIZATIONS:
-        raise ValueError(f"normalization = {how!r}: choose one of {', '.join(map(repr, NORMALIZATIONS))}.")
-    if how == "none":
-        return kernel_filter
-    mass = kernel_filter(ops.ones_like(like[..., :1], dtype="float32")) + 1e-20
-    if how == "after":
-        return lambda values: kernel_filter(values) / mass
-    scale = ops.rsqrt(mass)
-    return lambda values: scale * kernel_filter(scale * values)
 
 
 def mean_field(logits, pairwise, compatibility=None, iterations=10):
@@ -65,6 +44,31 @@ def mean_field(logits, pairwise, compatibility=None, iterations=10):
     return scores
 
 
+NORMALIZATIONS = ("none", "symmetric", "after")
+
+
+def normalized(kernel_filter, like, how="symmetric"):
+    """A filter divided by what it makes of ones, n = K 1, so that its strength is alike everywhere.
+
+    Args:
+        kernel_filter: a callable, values [B, H, W, C] -> [B, H, W, C].
+        like: a tensor [B, H, W, any]: the size of what will be filtered.
+        how: "none", "symmetric" (n^-1/2 K n^-1/2, still a symmetric kernel) or "after" (K / n, an average).
+
+    Returns:
+        a callable like `kernel_filter`. Raises ValueError for another `how`.
+    """
+    if how not in NORMALIZATIONS:
+        raise ValueError(f"normalization = {how!r}: choose one of {', '.join(map(repr, NORMALIZATIONS))}.")
+    if how == "none":
+        return kernel_filter
+    mass = kernel_filter(ops.ones_like(like[..., :1], dtype="float32")) + 1e-20
+    if how == "after":
+        return lambda values: kernel_filter(values) / mass
+    scale = ops.rsqrt(mass)
+    return lambda values: scale * kernel_filter(scale * values)
+
+
 def _check_inference(logits, iterations):
     if logits.shape[-1] < 2:
         raise ValueError(
@@ -76,36 +80,24 @@ def _check_inference(logits, iterations):
 
 
 def dense_crf(
-    image,
-    scores,
-    *,
-    from_logits=True,
-    iterations=10,
-    w_bilateral=10.0,
-    sigma_xy=80.0,
-    sigma_rgb=13.0,
-    w_spatial=3.0,
-    sigma_spatial=3.0,
-    normalization="symmetric",
-):
+    image, scores, *, from_logits=True, iterations=10, w_bilateral=10.0, sigma_xy=80.0, sigma_rgb=13.0,
+    w_spatial=3.0, sigma_spatial=3.0, normalization="symmetric",
+):  # fmt: skip
     """Refine a network's segmentation with a fully connected CRF: labels then follow the edges of the image.
 
-    Two kernels: one over place and color (`sigma_xy`, `sigma_rgb`), one over place alone
-    (`sigma_spatial`); Potts compatibility. Krähenbühl and Koltun 2011, equation 3.
+    Potts compatibility, and the two kernels of Krähenbühl and Koltun 2011, equation 3.
 
     Args:
         image: [B, H, W, 3] in 0..255.
-        scores: [B, H, W, C]: logits, or probabilities if `from_logits=False`.
-        from_logits: whether `scores` are logits.
+        scores: [B, H, W, C], logits, or probabilities if `from_logits=False`.
         iterations: of mean field.
-        w_bilateral, w_spatial: the weights of the two kernels; 0 leaves one out.
-        sigma_xy, sigma_spatial: bandwidths in pixels.
-        sigma_rgb: bandwidth on the scale of the colors.
-        normalization: of the kernels, "none", "symmetric" or "after"; see `normalized`.
+        w_bilateral, sigma_xy, sigma_rgb: the kernel over place (pixels) and color (scale of the image).
+        w_spatial, sigma_spatial: the kernel over place alone (pixels). A weight of 0 leaves a kernel out.
+        normalization: "none", "symmetric" or "after"; see `normalized`.
 
     Returns:
-        probabilities, float32 [B, H, W, C]. Raises ValueError for scores that are not what they are said to
-        be, sizes that differ, and parameters out of range; the message says which and what is needed.
+        probabilities, float32 [B, H, W, C]. Raises ValueError for scores, an image or parameters that are
+        not as said here; the message tells what is needed.
     """
     _check_sizes(image.shape, scores.shape)
     _check_image(image)
