@@ -230,10 +230,9 @@ def blur_matrices(ahead, behind):
 
 
 class Lattice:
-    """A fast Gaussian filter of values [P, C]: about `sum_j exp(-|f_i - f_j|^2 / 2) values[j]`, float32.
+    """Filters values [P, C] to about 0.5 to 0.7 of `sum_j exp(-|f_i - f_j|^2 / 2) values[j]`: see `normalized`.
 
-    For d = 5 it gives 0.5 to 0.7 of that, as blur reaches only vertices that some point has: use it with
-    `normalized`. Points [P, d] of different `image_index`, int64 [P], do not see each other.
+    Points, features [P, d], do not see each other if they differ in `image_index`, int64 [P].
     """
 
     def __init__(self, features, image_index=None):
