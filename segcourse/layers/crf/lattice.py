@@ -230,7 +230,7 @@ def blur_matrices(ahead, behind):
 
 
 class Lattice:
-    """Filters values [P, C] to about 0.5 to 0.7 of `sum_j exp(-|f_i - f_j|^2 / 2) values[j]`: see `normalized`.
+    """Filters values [P, C] to 0.5 to 0.7 of `sum_j exp(-|f_i - f_j|^2 / 2) values[j]`: see `normalized`.
 
     Points, features [P, d], do not see each other if they differ in `image_index`, int64 [P].
     """
