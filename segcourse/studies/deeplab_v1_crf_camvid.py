@@ -18,11 +18,11 @@ def _run(part, settings):
 
 STUDY = Study(
     title="LargeFOV on CamVid before and after a fully connected CRF",
-    cost="about 5 minutes on two CPU cores; needs CamVid (segcourse data get camvid)",
+    cost="about 6 minutes on two CPU cores; needs CamVid (segcourse data get camvid)",
     settings={
         "batch": 2,
-        "search_every": 3,
-        "grid": {"w_bilateral": [3, 6], "sigma_xy": [40, 80], "sigma_rgb": [3, 6, 12]},
+        "search_every": 5,
+        "grid": {"w_bilateral": [3, 6], "sigma_xy": [20, 50], "sigma_rgb": [4, 8]},
         "fixed": {"w_spatial": 3, "sigma_spatial": 3, "iterations": 10},
     },
     code=(*toy.STUDY.code, "studies/deeplab_v1_camvid.py", "studies/deeplab_v1_crf_camvid.py"),
