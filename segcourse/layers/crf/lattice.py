@@ -230,7 +230,7 @@ def blur_matrices(ahead, behind):
 
 
 class Lattice:
-    """Filters values [P, C] to 0.5 to 0.7 of `sum_j exp(-|f_i - f_j|^2 / 2) values[j]`: see `normalized`.
+    """Filters values [P, C] to roughly half of `sum_j exp(-|f_i - f_j|^2 / 2) values[j]`: see `normalized`.
 
     Points, features [P, d], do not see each other if they differ in `image_index`, int64 [P].
     """
@@ -270,7 +270,7 @@ class BilateralFilter:
 
     Called with values [B, H, W, C] it gives, at every pixel i, about the sum over the pixels j of the same
     image of `exp(-|p_i - p_j|^2 / (2 sigma_xy^2) - |c_i - c_j|^2 / (2 sigma_rgb^2)) values[j]`, float32
-    [B, H, W, C]; 0.5 to 0.7 of it, so use it `normalized`. Differentiable in the values, not in the image.
+    [B, H, W, C]; roughly half of it, so use it `normalized`. Differentiable in the values, not in the image.
     Built once for a batch of images, then used as often as one likes.
 
     Args:
