@@ -55,11 +55,12 @@ check: env ## style, modules against lessons, notebooks normalised; changes noth
 lock: ## solve pyproject.toml and requirements-addons.in into their locks (needs uv)
 	@tools/make_lock.sh
 
-benchmark: env .venv-benchmark/ready ## time the U-Net against PyTorch; leave the machine alone meanwhile
+benchmark: env .venv-benchmark/ready ## time U-Net against PyTorch and the CRF against C++; leave the machine alone
 	@$(PY) benchmarks/run.py $(BENCHMARK)
+	@$(if $(BENCHMARK),,$(PY) benchmarks/crf.py)
 
 .venv-benchmark/ready: benchmarks/requirements.txt
-	@echo "Making .venv-benchmark with PyTorch ..."
+	@echo "Making .venv-benchmark with PyTorch and pydensecrf2 ..."
 	@rm -rf .venv-benchmark
 	@$(PY) -m venv .venv-benchmark
 	@.venv-benchmark/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
