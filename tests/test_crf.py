@@ -253,14 +253,14 @@ def smooth_picture(batch=1, height=20, width=24):
 
 
 def test_lattice_is_near_the_gaussian():
-    """Normalised, as it is used, its rows differ from the exact kernel's by a sixth of their sum or less."""
+    """Normalised, as it is used. Measured: rows apart by 0.06, at most 0.13, of 1; correlation 0.990."""
     picture = smooth_picture()
     features = np.array(crf.bilateral_features(picture, 6, 30))[0]
     wanted, found = gaussian(features), full_matrix(crf.BilateralFilter(picture, 6, 30), 20, 24)
     wanted, found = (k / k.sum(1, keepdims=True) for k in (wanted, found))
     apart = abs(wanted - found).sum(1) / 2
-    assert apart.mean() < 0.12 and apart.max() < 0.2
-    assert np.corrcoef(wanted.ravel(), found.ravel())[0, 1] > 0.97
+    assert apart.mean() < 0.08 and apart.max() < 0.16
+    assert np.corrcoef(wanted.ravel(), found.ravel())[0, 1] > 0.98
 
 
 @pytest.mark.parametrize("kind", ["bilateral", "spatial", "exact"])
@@ -446,7 +446,7 @@ def test_a_cleaner_segmentation_comes_out():
 GOOD = {"image": np.full((1, 6, 7, 3), 100, "uint8"), "scores": np.zeros((1, 6, 7, 3), "float32")}
 BAD = {
     "a nan": ({"scores": np.full((1, 6, 7, 3), np.nan, "float32")}, "not finite"),
-    "an infinity": ({"scores": np.log(np.zeros((1, 6, 7, 3), "float32") + [1, 0, 0])}, "not finite"),
+    "an infinity": ({"scores": np.full((1, 6, 7, 3), [0, 0, -np.inf])}, "not finite"),
     "logits as probabilities": ({"from_logits": False}, "not probabilities"),
     "negative": (
         {"scores": np.full((1, 6, 7, 2), [1.5, -0.5], "float32"), "from_logits": False},
@@ -495,5 +495,12 @@ def test_probabilities_and_their_logarithms_are_the_same():
     first = crf.dense_crf(picture, probabilities, from_logits=False, iterations=1)
     second = crf.dense_crf(picture, log_softmax(logits, axis=-1), iterations=1)
     np.testing.assert_allclose(first, second, atol=1e-4)
-    sharp = np.eye(3, dtype="float32")[np.zeros((1, 20, 24), int)]
-    assert np.isfinite(np.array(crf.dense_crf(picture, sharp, from_logits=False))).all()
+
+
+def test_a_probability_of_zero_is_not_the_last_word():
+    """One pixel is certain of another label than all around it, in a picture of one color."""
+    labels = np.zeros((1, 20, 24), int)
+    labels[0, 10, 12] = 1
+    certain = np.eye(2, dtype="float32")[labels]
+    refined = np.array(crf.dense_crf(np.full((1, 20, 24, 3), 99), certain, from_logits=False, w_bilateral=30))
+    assert np.isfinite(refined).all() and (refined.argmax(-1) == 0).all()
