@@ -1,9 +1,10 @@
-"""The benchmark's table and its refusal of networks that differ. No timings."""
+"""The benchmarks' tables and their refusal of networks and inferences that differ. No timings."""
 
 import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -71,3 +72,55 @@ def test_the_readme_shows_what_was_measured(run):
     assert len(results["cases"]) == 8
     for width in (0.25, 1.0):
         run.check(results["agreement"][f"{width} fp32"])
+
+
+@pytest.fixture(scope="module")
+def crf():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import crf
+    finally:
+        sys.path.pop(0)
+    return crf
+
+
+def crf_case(ours, one_core, theirs):
+    sides = {"ours": ours, "one_core": one_core, "theirs": theirs}
+    parts = {
+        side: {"whole": whole, "setup": [40.0], "inference": [60.0], "peak_mb": 512}
+        for side, whole in sides.items()
+    }
+    agreement = {"same_labels": 0.99871, "marginals_apart": 0.00042}
+    return {"name": "ToyCam", "size": [360, 480], "classes": 11, "agreement": agreement, **parts}
+
+
+def test_a_row_of_the_crf_table(crf):
+    row = crf_case([100.0, 80.0, 100.0], [200.0, 200.0, 200.0], [120.0, 120.0, 100.0])
+    assert crf.speed_table({"cases": [row]}).splitlines()[-1] == (
+        "| ToyCam, 480x360 | 11 | 100 (40 + 60) | 200 (40 + 60) | 120 (40 + 60) | **1.20** (1.00 to 1.50) "
+        "| 0.60 | 99.87 % | 4.2e-04 | 0.5 and 0.5 |"
+    )
+
+
+@pytest.mark.parametrize("change", [{"same_labels": 0.99}, {"marginals_apart": 0.02}])
+def test_inferences_that_differ_are_not_compared(crf, change):
+    same = {"same_labels": 0.996, "marginals_apart": 0.005}
+    crf.check(same)
+    with pytest.raises(RuntimeError, match="differ"):
+        crf.check(same | change)
+
+
+def test_how_far_two_results_agree(crf):
+    before = np.array([[[0.9, 0.1], [0.9, 0.1]]])
+    ours, theirs = np.array([[[0.8, 0.2], [0.6, 0.4]]]), np.array([[[0.8, 0.2], [0.4, 0.6]]])
+    found = crf.agreement(ours, theirs, before)
+    assert found == {"same_labels": 0.5, "marginals_apart": pytest.approx(0.1), "changed": 0.5}
+
+
+def test_the_pages_show_what_the_crf_took(crf):
+    results = json.loads(crf.RESULTS.read_text())
+    for page in (crf.README, crf.HERE / "README.md"):
+        text = page.read_text()
+        assert crf.speed_table(results) in text and crf.shown(text, results, crf.TABLES) == text
+    for row in results["cases"]:
+        crf.check(row["agreement"])
