@@ -6,6 +6,7 @@ A new architecture adds its `Case` here; its own test file then holds only what 
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 from segcourse import datasets, models, training
 from segcourse.datasets import toycam
 from segcourse.losses import MaskedCrossEntropy
+from segcourse.models.crf_rnn import without_crf
 
 CLASSES = len(datasets.spec("toycam"))
 SIZE = (96, 128)
@@ -37,7 +39,11 @@ class Case:
         dropout: whether it takes a dropout rate, which is 0 where one image is learned by heart.
         learning_rate, steps: of Adam, enough to learn one image by heart.
         accuracy: the pixel accuracy that it reaches then; lower only for a network that cannot draw finely.
+        channels: other numbers of image channels that it must take; none where it compares colors.
         not_on_gpu: why a mobile GPU does not take it whole, in words of `tflite.inspect`; empty if it does.
+        not_converted: an operator that TFLite does not have, if so: then only its `part_for_phone` can be a
+            file.
+        part_for_phone: function from the network to what its TFLite file holds.
     """
 
     name: str
@@ -52,7 +58,10 @@ class Case:
     learning_rate: float = 3e-3
     steps: int = 80
     accuracy: float = 0.95
+    channels: tuple = (1, 4)
     not_on_gpu: str = ""
+    not_converted: str = ""
+    part_for_phone: Callable = field(default=lambda model: model, hash=False)
 
     @property
     def id(self):
@@ -72,6 +81,15 @@ PAPER = {"width": 1 / 16}
 LAPTOP = {"width": 1 / 8, "padding": "same", "fc6_size": 3}
 # One score every 32 pixels, with straight lines between them, cannot follow an outline.
 COARSE = {"accuracy": 0.88, "not_on_gpu": "a 64x64 kernel over 11 channels needs a texture of 12288 rows"}
+# The CRF compares colors, and looks its lattice's vertices up, which no phone's file can hold.
+CRF = {"channels": (), "not_converted": "SparseMatrixMatMul", "part_for_phone": without_crf}
+TOYCAM_CRF = {
+    "iterations": 3,
+    "training_iterations": 2,
+    "sigma_spatial": 0.8,
+    "sigma_xy": 10.0,
+    "sigma_rgb": 10.0,
+}
 # U-Net's convolutions without padding.
 VALID = {"sizes": ((188, 188), (204, 236)), "size": (252, 284), "margin": 92}
 # A decoder without ReLU learns slowly at first.
@@ -85,6 +103,7 @@ CASES = (
     Case("deeplab_v1", {"width": 1 / 8}, 20_505_429, accuracy=0.93),
     Case("deeplab_v1", {"width": 1 / 8, "multiscale": True}, variant="msc", accuracy=0.93),
     Case("deeplab_v1", {"width": 1 / 16, "variant": "4x4"}, variant="4x4", accuracy=0.93),
+    Case("crf_rnn", {**LAPTOP, "crf": TOYCAM_CRF}, 134_378_207, accuracy=0.93, **CRF),
     Case("unet", {"width": 1 / 8}, 31_030_658, minimum=188, learning_rate=2e-3, steps=220, **VALID),
     Case("unet", {"width": 1 / 8, "padding": "same", "normalization": "batch"}, variant="same", steps=120),
     Case("segnet", {"width": 1 / 8}, 29_449_355, steps=120),

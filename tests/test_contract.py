@@ -20,6 +20,7 @@ from segcourse.models import MODELS
 PACKAGE = Path(segcourse.__file__).parent
 every_case = pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
 PUBLISHED = [case for case in CASES if case.parameters is not None]
+SPLIT = [case for case in CASES if case.not_converted]
 
 
 def test_every_registered_network_has_a_case_with_its_published_size():
@@ -65,6 +66,10 @@ def test_too_small_an_image_is_an_error_that_says_what_is_needed(case, side):
 @every_case
 @pytest.mark.parametrize("channels", [1, 4])
 def test_other_numbers_of_channels(case, channels):
+    if channels not in case.channels:
+        with pytest.raises(ValueError, match="RGB"):
+            case.build(input_shape=(None, None, channels), classes=3)
+        return
     model = randomize(case.build(input_shape=(None, None, channels), classes=3))
     images = np.random.default_rng(0).integers(0, 256, (1, *case.size, channels), dtype=np.uint8)
     assert logits_of(model, images).shape == (1, *case.output(case.size), 3)
@@ -179,7 +184,8 @@ def tflite_file(tmp_path_factory):
 
     def convert(case):
         path = folder / f"{case.id}.tflite"
-        return path if path.exists() else tflite.convert(trained(case)[0], path, input_size=case.size)
+        model = case.part_for_phone(trained(case)[0])
+        return path if path.exists() else tflite.convert(model, path, input_size=case.size)
 
     return convert
 
@@ -187,9 +193,15 @@ def tflite_file(tmp_path_factory):
 @every_case
 def test_the_tflite_file_agrees_with_keras(case, tflite_file):
     images = np.concatenate([one_image(case)[0], one_image(case)[0][:, :, ::-1], noise(case.size)])
-    same = tflite.compare(trained(case)[0], tflite_file(case), images)
+    same = tflite.compare(case.part_for_phone(trained(case)[0]), tflite_file(case), images)
     assert same.equal_labels >= 0.999, str(same)
     assert same.relative_difference <= 1e-3, str(same)
+
+
+@pytest.mark.parametrize("case", SPLIT, ids=[case.id for case in SPLIT])
+def test_what_is_split_for_the_phone_cannot_be_converted_whole(case, tmp_path):
+    with pytest.raises(tflite.ConversionError, match=case.not_converted):
+        tflite.convert(case.build(), tmp_path / "whole.tflite", input_size=case.size)
 
 
 @pytest.fixture(scope="module")

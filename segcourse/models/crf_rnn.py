@@ -1,4 +1,7 @@
-"""CRF-as-RNN: FCN-8s and mean field, trained as one network."""
+"""Generated from notebooks/03_crf_as_rnn.ipynb. Edit the lesson, then run make export.
+
+Lesson 03 · CRF as RNN: inference becomes a layer.
+"""
 
 import keras
 
@@ -7,6 +10,19 @@ from segcourse.layers.crf.recurrent import MeanFieldRNN
 from segcourse.models.fcn import fcn8s, transplant
 
 LEARNED_UPSAMPLING = {"upscore_to_pool4": {"use_bias": True}, "upscore_to_pool3": {}}  # fixed in FCN-8s
+
+
+def _learnable(layer):
+    """The same layer, but two of the three upsamplings are trained, one of them with a bias."""
+    config = layer.get_config()
+    if layer.name in LEARNED_UPSAMPLING:
+        config |= {"trainable": True, **LEARNED_UPSAMPLING[layer.name]}
+    return type(layer).from_config(config)
+
+
+def without_crf(model):
+    """The network before the CRF as a model of its own; both share their weights."""
+    return keras.Model(model.input, model.get_layer("logits").output, name=f"{model.name}_without_crf")
 
 
 def crf_rnn(input_shape=(None, None, 3), classes=21, width=1.0, crf=None, weights=None, **options):
@@ -41,19 +57,6 @@ def crf_rnn(input_shape=(None, None, 3), classes=21, width=1.0, crf=None, weight
         transplant(imagenet_vgg16(), network)
     refined = MeanFieldRNN(name="crf", **(crf or {}))([network.output, network.input])
     return keras.Model(network.input, refined, name="crf_rnn")
-
-
-def _learnable(layer):
-    """The same layer, but two of the three upsamplings are trained, one of them with a bias."""
-    config = layer.get_config()
-    if layer.name in LEARNED_UPSAMPLING:
-        config |= {"trainable": True, **LEARNED_UPSAMPLING[layer.name]}
-    return type(layer).from_config(config)
-
-
-def without_crf(model):
-    """The network before the CRF as a model of its own; both share their weights."""
-    return keras.Model(model.input, model.get_layer("logits").output, name=f"{model.name}_without_crf")
 
 
 def start_from_fcn8s(model, fcn):

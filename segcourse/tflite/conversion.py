@@ -175,7 +175,9 @@ def _converted(model, shape, quantization, representative):
     archive.track(model)
     archive.add_endpoint("serve", serve, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        archive.write_out(folder, verbose=False)
+        # A gradient of our own, as the lattice has one, is of no use on a phone, and not every one can be saved.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        archive.write_out(folder, options=options, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         _set_quantization(converter, quantization, representative)
         try:

@@ -1,6 +1,6 @@
-"""The Gaussian filter over place and color, by the permutohedral lattice: linear in the number of pixels.
+"""Generated from notebooks/03_crf_as_rnn.ipynb. Edit the lesson, then run make export.
 
-Adams, Baek and Davis, "Fast High-Dimensional Filtering Using the Permutohedral Lattice", 2010.
+Lesson 03 · CRF as RNN: inference becomes a layer.
 """
 
 import os

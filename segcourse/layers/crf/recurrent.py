@@ -1,4 +1,7 @@
-"""Mean-field inference in a dense CRF as a recurrent layer whose parameters are learned."""
+"""Generated from notebooks/03_crf_as_rnn.ipynb. Edit the lesson, then run make export.
+
+Lesson 03 · CRF as RNN: inference becomes a layer.
+"""
 
 import keras
 from keras import ops

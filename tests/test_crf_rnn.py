@@ -1,0 +1,298 @@
+"""What defines CRF-as-RNN: the recurrence, its side of the matrices, its gradients, the network before it."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from contract import noise, randomize
+from scipy.special import softmax
+
+from segcourse import training
+from segcourse.layers.crf import dense_crf
+from segcourse.layers.crf.recurrent import MeanFieldRNN
+from segcourse.models.crf_rnn import crf_rnn, start_from_fcn8s, without_crf
+from segcourse.models.fcn import fcn8s
+
+LAPTOP = {"classes": 3, "width": 1 / 32, "padding": "same", "fc6_size": 3}
+WIDTHS = {"sigma_spatial": 1.5, "sigma_xy": 4.0, "sigma_rgb": 60.0}
+
+
+def array(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def picture(seed=0, batch=1, size=(6, 7), classes=3):
+    """Smooth logits and colors, so that the lattice has few isolated points: float32 both."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(batch, *size, classes)).astype("float32")
+    return logits, random.uniform(0, 255, (batch, *size, 3)).astype("float32")
+
+
+def layer_for(logits, seed=1, **arguments):
+    """A layer with random matrices that are far from symmetric."""
+    layer = MeanFieldRNN(**{**WIDTHS, **arguments})
+    layer.build((logits.shape, (*logits.shape[:3], 3)))
+    random = np.random.default_rng(seed)
+    for weight in layer.weights:
+        weight.assign(array(weight) + random.normal(0, 0.4, weight.shape))
+    return layer
+
+
+class Dense:
+    """The exact kernel of one image, pair by pair in NumPy, in the place of a filter: K / K 1."""
+
+    def __init__(self, features):
+        kernel = np.exp(-0.5 * np.square(features[:, None] - features[None]).sum(-1))
+        self.matrix = kernel / (kernel.sum(1, keepdims=True) + 1e-20)
+
+    def __call__(self, values):
+        flat = keras.ops.reshape(values, (-1, values.shape[-1]))
+        return keras.ops.reshape(keras.ops.matmul(self.matrix.astype("float32"), flat), values.shape)
+
+
+def dense_filters(image, layer):
+    height, width = image.shape[1:3]
+    places = np.stack(np.mgrid[:height, :width][::-1], -1).reshape(-1, 2)
+    colors = image[0].reshape(-1, 3)
+    bilateral = np.concatenate([places / layer.sigma_xy, colors / layer.sigma_rgb], -1)
+    return Dense(places / layer.sigma_spatial), Dense(bilateral)
+
+
+def by_loops(logits, kernels, layer, iterations):
+    """The original's recurrence with classes first, one class and one pixel after the other."""
+    spatial, bilateral, mu = (array(weight) for weight in layer.weights)
+    unary = logits[0].reshape(-1, logits.shape[-1]).T
+    q, (classes, count) = unary.copy(), unary.shape
+    for _ in range(iterations):
+        probability, new = softmax(q, axis=0), unary.copy()
+        filtered = [np.array([kernel.matrix @ row for row in probability]) for kernel in kernels]
+        for i in range(count):
+            for a in range(classes):
+                for b in range(classes):
+                    heard = spatial[b] @ filtered[0][:, i] + bilateral[b] @ filtered[1][:, i]
+                    new[a, i] -= mu[a, b] * heard
+        q = new
+    return q.T.reshape(logits.shape)
+
+
+# The recurrence
+
+
+@pytest.mark.parametrize("iterations", [0, 1, 4])
+def test_the_recurrence_with_the_exact_kernel_is_that_of_loops(iterations):
+    logits, image = picture()
+    layer = layer_for(logits)
+    kernels, scores = dense_filters(image, layer), logits
+    for _ in range(iterations):
+        scores = layer.step(scores, logits, kernels)
+    np.testing.assert_allclose(array(scores), by_loops(logits, kernels, layer, iterations), atol=2e-4)
+
+
+def test_with_the_lattice_it_stays_close_to_the_exact_kernel():
+    logits, image = picture(size=(12, 14))
+    image = np.broadcast_to(np.linspace(0, 255, 14, dtype="float32")[None, None, :, None], image.shape)
+    layer = layer_for(logits, iterations=5)
+    exact = by_loops(logits, dense_filters(image, layer), layer, 5)
+    difference = abs(softmax(array(layer([logits, image])), -1) - softmax(exact, -1))
+    assert difference.mean() < 0.02
+    assert difference.mean() < 0.2 * abs(softmax(logits, -1) - softmax(exact, -1)).mean()
+
+
+def test_at_its_start_it_is_the_dense_crf_with_potts():
+    logits, image = picture(batch=2, size=(9, 8))
+    layer = MeanFieldRNN(**WIDTHS, spatial_weight=2.0, bilateral_weight=4.0, iterations=6)
+    settings = {"w_spatial": 2.0, "w_bilateral": 4.0, "normalization": "after", "iterations": 6}
+    expected = dense_crf(image, logits, **settings, **WIDTHS)
+    np.testing.assert_allclose(softmax(array(layer([logits, image])), -1), array(expected), atol=1e-5)
+
+
+def test_it_starts_as_the_original():
+    layer = MeanFieldRNN()
+    layer.build(((None, None, None, 21), (None, None, None, 3)))
+    for weight, value in zip(layer.weights, (3, 5, -1), strict=True):
+        np.testing.assert_array_equal(array(weight), value * np.eye(21))
+    assert layer.count_params() == 3 * 21**2
+    assert (layer.sigma_spatial, layer.sigma_xy, layer.sigma_rgb) == (3, 160, 3)
+    assert (layer.iterations, layer.training_iterations) == (10, 5)
+
+
+def test_iterations_in_training_and_at_test():
+    logits, image = picture()
+    layer = layer_for(logits, iterations=3, training_iterations=1)
+    filters = layer.filters(image)
+    one = layer.step(logits, logits, filters)
+    three = layer.step(layer.step(one, logits, filters), logits, filters)
+    np.testing.assert_allclose(array(layer([logits, image], training=True)), array(one), atol=1e-5)
+    np.testing.assert_allclose(array(layer([logits, image])), array(three), atol=1e-5)
+
+
+# Gradients
+
+
+def test_gradients_agree_with_finite_differences():
+    logits, image = picture(batch=2)
+    layer = layer_for(logits, training_iterations=3)
+    pull = np.random.default_rng(5).normal(size=logits.shape).astype("float32")
+    inputs = tf.Variable(logits)
+
+    def energy():
+        return tf.reduce_sum(layer([inputs, image], training=True) * pull)
+
+    variables = [inputs, *(weight.value for weight in layer.weights)]
+    with tf.GradientTape() as tape:
+        total = energy()
+    quick = tf.function(energy, autograph=False)
+    for variable, gradient in zip(variables, tape.gradient(total, variables), strict=True):
+        start, slopes, step = variable.numpy(), [], 1e-2
+        places = [np.unravel_index(i, start.shape) for i in range(0, start.size, max(1, start.size // 9))]
+        for place in places:
+            energies = []
+            for sign in (1, -1):
+                moved = start.copy()
+                moved[place] += sign * step
+                variable.assign(moved)
+                energies.append(float(quick()))
+            slopes.append((energies[0] - energies[1]) / (2 * step))
+        variable.assign(start)
+        found = np.array([gradient.numpy()[place] for place in places])
+        assert abs(found).max() > 0
+        np.testing.assert_allclose(found, slopes, atol=0.01 * abs(gradient.numpy()).max())
+
+
+def test_no_gradient_flows_into_the_image():
+    logits, image = picture()
+    layer = layer_for(logits)
+    with tf.GradientTape() as tape:
+        colors = tf.Variable(image)
+        total = tf.reduce_sum(tf.square(layer([tf.constant(logits), colors])))
+    assert tape.gradient(total, colors) is None
+
+
+# Batches, sizes, precision, files
+
+
+def test_each_image_of_a_batch_is_computed_as_if_alone():
+    logits, image = picture(batch=3, size=(8, 5))
+    layer = layer_for(logits)
+    together = array(layer([logits, image]))
+    for n in range(3):
+        alone = array(layer([logits[n : n + 1], image[n : n + 1]]))
+        np.testing.assert_allclose(together[n : n + 1], alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (4, 3), (17, 9)])
+def test_any_size_in_a_graph_of_unknown_size(size):
+    logits, image = picture(size=size, batch=2)
+    layer = layer_for(logits)
+    inputs = [keras.Input((None, None, 3)), keras.Input((None, None, 3))]
+    model = keras.Model(inputs, layer(inputs))
+    model.compile(jit_compile=False)
+    expected = array(layer([logits, image]))
+    np.testing.assert_allclose(model.predict_on_batch([logits, image]), expected, atol=1e-4)
+
+
+def test_it_computes_in_float32_under_mixed_precision():
+    logits, image = picture()
+    with training.precision("mixed_float16"):
+        layer = MeanFieldRNN(**WIDTHS)
+    assert layer.compute_dtype == "float32"
+    result = layer([keras.ops.cast(logits, "float16"), image])
+    assert keras.backend.standardize_dtype(result.dtype) == "float32"
+
+
+def test_config_round_trip():
+    layer = MeanFieldRNN(2, 1, 1.5, 20.0, 7.0, 0.5, 4.0, name="crf")
+    twin = MeanFieldRNN.from_config(layer.get_config())
+    assert twin.get_config() == layer.get_config()
+    assert layer.get_config()["sigma_rgb"] == 7.0 and layer.get_config()["iterations"] == 2
+
+
+# Errors
+
+
+@pytest.mark.parametrize("name", ["sigma_spatial", "sigma_xy", "sigma_rgb"])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
+def test_a_bandwidth_that_is_none(name, value):
+    with pytest.raises(ValueError, match=f"{name} = {value}.*above 0"):
+        MeanFieldRNN(**{name: value})
+
+
+@pytest.mark.parametrize("arguments", [{"iterations": -1}, {"training_iterations": -2}])
+def test_fewer_than_no_iterations(arguments):
+    with pytest.raises(ValueError, match="0 or more"):
+        MeanFieldRNN(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("logits", "image", "message"),
+    [
+        ((1, 4, 4, 1), (1, 4, 4, 3), "at least two"),
+        ((1, 4, 4, 3), (1, 4, 5, 3), "Resize the logits"),
+        ((1, 4, 4, 3), (2, 4, 4, 3), "the same B, H"),
+        ((1, 4, 4, 3), (1, 4, 4, 1), r"\[B, H, W, 3\]"),
+    ],
+)
+def test_inputs_that_do_not_belong_together(logits, image, message):
+    with pytest.raises(ValueError, match=message):
+        MeanFieldRNN()([np.zeros(logits), np.zeros(image)])
+
+
+# The network
+
+
+def test_the_network_before_the_crf_is_lesson_01s():
+    fcn, model = randomize(fcn8s(**LAPTOP)), crf_rnn(**LAPTOP, crf=WIDTHS)
+    start_from_fcn8s(model, fcn)
+    images = noise((45, 64), count=2)
+    np.testing.assert_allclose(array(without_crf(model)(images)), array(fcn(images)), atol=1e-4)
+    logits = array(fcn(images))
+    refined = array(model.get_layer("crf")([logits, images.astype("float32")]))
+    np.testing.assert_allclose(array(model(images)), refined, atol=1e-3)
+
+
+def test_two_upsamplings_are_trained_and_one_has_a_bias():
+    model = crf_rnn(**LAPTOP)
+    trained = {weight.path for weight in model.trainable_weights}
+    found = {path for path in trained if path.startswith("upscore")}
+    assert found == {"upscore_to_pool4/kernel", "upscore_to_pool4/bias", "upscore_to_pool3/kernel"}
+    fixed = {weight.path for weight in model.non_trainable_weights}
+    assert "upscore8/kernel" in fixed
+
+
+def test_a_network_of_another_width_is_an_error():
+    with pytest.raises(ValueError, match="shape"):
+        start_from_fcn8s(crf_rnn(**LAPTOP), fcn8s(**{**LAPTOP, "width": 1 / 16}))
+
+
+def test_unknown_weights_are_an_error():
+    with pytest.raises(ValueError, match='weights="vgg" is unknown'):
+        crf_rnn(**LAPTOP, weights="vgg")
+
+
+# The learning rate of one layer
+
+
+@pytest.mark.parametrize("optimizer", [keras.optimizers.SGD, keras.optimizers.Adam])
+def test_a_layer_with_a_learning_rate_of_its_own(optimizer):
+    moves = {}
+    for factor in (1.0, 10.0):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.layers.Dense(4, name="slow"), keras.layers.Dense(2, name="fast")])
+        model.build((None, 3))
+        training.compile(model, optimizer(1e-3), "mse")
+        training.scale_learning_rate(model, {"fast": factor})
+        before = {layer.name: layer.get_weights()[0] for layer in model.layers}
+        model.train_on_batch(np.ones((2, 3), "float32"), np.ones((2, 2), "float32"))
+        for layer in model.layers:
+            moves[layer.name, factor] = layer.get_weights()[0] - before[layer.name]
+    np.testing.assert_allclose(moves["slow", 10.0], moves["slow", 1.0], rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(moves["fast", 10.0], 10 * moves["fast", 1.0], rtol=1e-3, atol=1e-7)
+    assert abs(moves["fast", 1.0]).max() > 0
+
+
+def test_an_unknown_layer_is_an_error():
+    model = keras.Sequential([keras.layers.Dense(2)])
+    model.build((None, 3))
+    training.compile(model, "sgd", "mse")
+    with pytest.raises(ValueError, match="No such layer"):
+        training.scale_learning_rate(model, {"crf": 2.0})
