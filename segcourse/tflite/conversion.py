@@ -215,11 +215,12 @@ def _explained(message):
 @contextlib.contextmanager
 def _quiet():
     """Keeps the logs of TensorFlow and of its converter (file descriptor 2) away from the reader."""
-    log = logging.getLogger("tensorflow")
-    level = log.level
+    logs = [logging.getLogger(name) for name in ("tensorflow", "absl")]
+    levels = [log.level for log in logs]
     with warnings.catch_warnings(), open(os.devnull, "w") as nothing:
         warnings.simplefilter("ignore")
-        log.setLevel(logging.ERROR)
+        for log in logs:
+            log.setLevel(logging.ERROR)
         saved = os.dup(2)
         os.dup2(nothing.fileno(), 2)
         try:
@@ -227,7 +228,8 @@ def _quiet():
         finally:
             os.dup2(saved, 2)
             os.close(saved)
-            log.setLevel(level)
+            for log, level in zip(logs, levels, strict=True):
+                log.setLevel(level)
 
 
 def _write_atomically(path, content):
