@@ -175,7 +175,7 @@ def _converted(model, shape, quantization, representative):
     archive.track(model)
     archive.add_endpoint("serve", serve, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        # A gradient of our own, as the lattice has one, is of no use on a phone, and not every one can be saved.
+        # Gradients of our own, as the lattice has one, are of no use on a phone, and not all can be saved.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         archive.write_out(folder, options=options, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
@@ -215,12 +215,10 @@ def _explained(message):
 @contextlib.contextmanager
 def _quiet():
     """Keeps the logs of TensorFlow and of its converter (file descriptor 2) away from the reader."""
-    logs = [logging.getLogger(name) for name in ("tensorflow", "absl")]
-    levels = [log.level for log in logs]
+    before = logging.root.manager.disable
     with warnings.catch_warnings(), open(os.devnull, "w") as nothing:
         warnings.simplefilter("ignore")
-        for log in logs:
-            log.setLevel(logging.ERROR)
+        logging.disable(logging.WARNING)  # not a logger's level, which saving sets anew
         saved = os.dup(2)
         os.dup2(nothing.fileno(), 2)
         try:
@@ -228,8 +226,7 @@ def _quiet():
         finally:
             os.dup2(saved, 2)
             os.close(saved)
-            for log, level in zip(logs, levels, strict=True):
-                log.setLevel(level)
+            logging.disable(before)
 
 
 def _write_atomically(path, content):
