@@ -246,6 +246,16 @@ SOURCES = sorted(
 )
 
 
+# TensorFlow: its faster kernels, when it is the backend. NumPy: constants, and checks outside a graph.
+BESIDE_KERAS = {
+    "layers/normalization.py": {"tensorflow"},
+    "layers/crf/lattice.py": {"tensorflow", "numpy"},
+    "layers/crf/exact.py": {"numpy"},
+    "layers/crf/spatial.py": {"numpy"},
+    "layers/crf/mean_field.py": {"numpy"},
+}
+
+
 def imports(source):
     """Dotted names of all that a source file imports, inside functions too: `from a import b` is `a.b`."""
     for node in ast.walk(ast.parse(source)):
@@ -257,9 +267,7 @@ def imports(source):
 
 def foreign(source, file=""):
     """The imports of a taught module that tie it to one backend, or to a library beside Keras."""
-    allowed = {*sys.stdlib_module_names, "keras"} | (
-        {"tensorflow"} if file == "layers/normalization.py" else set()
-    )
+    allowed = {*sys.stdlib_module_names, "keras"} | BESIDE_KERAS.get(file, set())
     found = []
     for name in imports(source):
         root, *rest = name.split(".")
