@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from worker import BATCH_NORM_EPSILON, CLASSES, LEARNING_RATE, batch, serve
 
-from segcourse import inference, training
+from segcourse import prediction, training
 from segcourse.losses import MaskedCrossEntropy
 from segcourse.models.unet import unet
 
@@ -36,7 +36,7 @@ def reference(model, path):
     arrays = {path: keras.ops.convert_to_numpy(weight) for path, weight in weights.items()}
     images, labels = batch()
     logits = model.predict_on_batch(images)
-    folded = inference.folded(model).predict_on_batch(images)
+    folded = prediction.folded(model).predict_on_batch(images)
     losses = [float(model.train_on_batch(images, labels)) for _ in range(2)]
     np.savez(path, logits=logits, folded=folded, losses=losses, **arrays)
 
@@ -49,7 +49,7 @@ def main(width, precision, mode, argument):
     if mode == "training":
         step = lambda: model.train_on_batch(images, labels)  # noqa: E731
     else:
-        network = inference.folded(model)
+        network = prediction.folded(model)
         network.jit_compile = training._jit_compile()
         step = lambda: network.predict_on_batch(images)  # noqa: E731
     weights = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)

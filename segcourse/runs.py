@@ -41,7 +41,7 @@ def train(folder, settings, resume=True, report=print):
     if resume:
         _refuse_other_run(folder, settings)
 
-    from segcourse import datasets, training
+    from segcourse import datasets, prediction, training
 
     spec = datasets.spec(settings["data"])
     training.set_seed(settings["seed"])
@@ -66,7 +66,7 @@ def train(folder, settings, resume=True, report=print):
     final = _build(settings, len(spec))
     final.set_weights(model.get_weights())
     final.save(folder / "model.keras")
-    scores = training.evaluate(final, *val, len(spec), batch_size)
+    scores = prediction.evaluate(final, *val, len(spec), batch_size)
     record = {"settings": settings, "val": scores, "history": history, "environment": training.environment()}
     write_json(folder / "history.json", record)
     return record
@@ -164,10 +164,10 @@ class Labeller:
             runner = Runner(path)
             self._predict, inputs, outputs = runner.labels, runner.input_shape, runner.output_shape
         else:
-            from segcourse import training
+            from segcourse import prediction
 
             model = load_model(path)
-            self._predict = lambda images: training.predict(model, images)
+            self._predict = lambda images: prediction.predict(model, images)
             inputs, outputs = model.input_shape, model.output_shape
         self.size = None if None in inputs[1:3] else tuple(inputs[1:3])
         self.classes = outputs[-1]

@@ -1,4 +1,4 @@
-"""Train, evaluate and predict: a thin layer over Keras' own `compile` and `fit`.
+"""Train: a thin layer over Keras' own `compile` and `fit`.
 
 Keras does the work. Added here is what it leaves out: the fast compile setting for the device, a precision
 that is not a global switch, resuming a killed run with the result of an uninterrupted one, and a stop with an
@@ -25,7 +25,6 @@ import numpy as np
 from tqdm.auto import tqdm
 
 import segcourse
-from segcourse import inference
 
 BEST_NAME = "best.weights.h5"
 STATE_NAME = "state.npz"
@@ -102,7 +101,7 @@ def compile(model: keras.Model, optimizer, loss, metrics: Sequence = ()) -> None
     optimizer = keras.optimizers.get(optimizer)
     if keras.backend.backend() == "tensorflow" and _is_plain_adam(optimizer):
         optimizer.update_step = types.MethodType(_fused_adam_step, optimizer)
-    model.compile(optimizer=optimizer, loss=loss, metrics=list(metrics), jit_compile=_jit_compile())
+    model.compile(optimizer=optimizer, loss=loss, metrics=list(metrics), jit_compile=jit_compile())
 
 
 def _is_plain_adam(optimizer) -> bool:
@@ -159,7 +158,8 @@ def scale_learning_rate(model: keras.Model, factors: Mapping[str, float]) -> Non
     optimizer.update_step = scaled_step
 
 
-def _jit_compile() -> bool | str:
+def jit_compile() -> bool | str:
+    """What Keras' argument `jit_compile` should be on this device, whatever the Keras version's default."""
     on_cpu = keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")
     return False if on_cpu else "auto"
 
@@ -469,65 +469,6 @@ class _Progress(keras.callbacks.Callback):
     @staticmethod
     def _text(logs: dict[str, float]) -> dict[str, str]:
         return {key: f"{value:.3f}" for key, value in logs.items()}
-
-
-def predict(model: keras.Model, images, batch_size: int = 8) -> np.ndarray:
-    """Label every pixel.
-
-    Args:
-        model: gives logits [B,H,W,C] at the input's resolution.
-        images: [N,H,W,3], uint8 or float, 0..255.
-        batch_size: images at a time.
-
-    Returns:
-        uint8 [N,H,W], the class of the largest logit.
-    """
-    return np.concatenate(list(_predictions(model, images, batch_size)))
-
-
-def evaluate(model: keras.Model, images, labels, classes: int, batch_size: int = 8) -> dict[str, Any]:
-    """Score a model over a whole set: one confusion matrix, then `segcourse.metrics.scores`.
-
-    Args:
-        images: [N,H,W,3], 0..255.
-        labels: integer [N,H,W]; 255 is void and does not count.
-        classes: the number of classes.
-
-    Returns:
-        dict of `pixel_accuracy`, `mean_accuracy`, `miou`, `fwiou`, `iou` (per class, NaN where absent).
-    """
-    from segcourse import metrics  # generated from a lesson, which itself imports this module
-
-    labels = np.asarray(labels)
-    if labels.shape != np.shape(images)[:3]:
-        raise ValueError(
-            f"labels {labels.shape} do not fit images {np.shape(images)}; needed: [N,H,W], [N,H,W,3]."
-        )
-    confusion = np.zeros((classes, classes), np.int64)
-    first = 0
-    for predicted in _predictions(model, images, batch_size):
-        truth = labels[first : first + len(predicted)]
-        confusion += keras.ops.convert_to_numpy(metrics.confusion_matrix(truth, predicted, classes))
-        first += len(predicted)
-    return metrics.scores(confusion)
-
-
-def _predictions(model: keras.Model, images, batch_size: int) -> Iterator[np.ndarray]:
-    images = np.asarray(images)
-    if images.ndim != 4 or len(images) == 0:
-        raise ValueError(f"images must be [N,H,W,3] with N at least 1, got the shape {images.shape}. "
-                         "For one image pass image[None].")  # fmt: skip
-    model = inference.folded(model)
-    if not model.compiled and _jit_compile() is False:
-        model.jit_compile = False
-    for first in range(0, len(images), batch_size):
-        batch = images[first : first + batch_size]
-        logits = model.predict_on_batch(batch)
-        if np.shape(logits)[:3] != batch.shape[:3]:
-            raise ValueError(
-                f"The model gives {np.shape(logits)} for images {batch.shape}; needed are logits [N,H,W,C]."
-            )
-        yield np.argmax(logits, axis=-1).astype(np.uint8)
 
 
 def environment() -> dict[str, Any]:

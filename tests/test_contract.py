@@ -1,6 +1,7 @@
 """Every registered network keeps the contract (design: `tests/contract.py`)."""
 
 import ast
+import inspect
 import os
 import shutil
 import sys
@@ -12,10 +13,11 @@ import keras
 import numpy as np
 import pytest
 from contract import CASES, CLASSES, logits_of, noise, one_image, randomize, trained
+from export_lessons import is_generated
 
 import segcourse
 from segcourse import tflite, training
-from segcourse.models import MODELS
+from segcourse.models import MODELS, build
 
 PACKAGE = Path(segcourse.__file__).parent
 every_case = pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
@@ -73,6 +75,18 @@ def test_other_numbers_of_channels(case, channels):
     model = randomize(case.build(input_shape=(None, None, channels), classes=3))
     images = np.random.default_rng(0).integers(0, 256, (1, *case.size, channels), dtype=np.uint8)
     assert logits_of(model, images).shape == (1, *case.output(case.size), 3)
+
+
+# Options
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_unknown_option_lists_the_known_ones(name):
+    options = inspect.signature(MODELS[name]).parameters
+    assert list(options)[:3] == ["input_shape", "classes", "width"]
+    assert all(option.default is not option.empty for option in options.values())  # spelt out: no **options
+    with pytest.raises(ValueError, match=f"{name} has no option 'widht'.*{', '.join(options)}"):
+        build(name, widht=0.25)
 
 
 # Weights
@@ -237,15 +251,7 @@ def test_a_mobile_gpu_computes_the_whole_network(case, tflite_file, delegate):
 
 # Code: Keras alone, on every backend
 
-TAUGHT = ("encoders", "layers", "models", "losses", "metrics")
-NEUTRAL = (*TAUGHT, "paths")  # what taught modules may use of this package: nothing that imports a backend
-SOURCES = sorted(
-    str(file.relative_to(PACKAGE))
-    for name in TAUGHT
-    for file in [*(PACKAGE / name).rglob("*.py"), *PACKAGE.glob(f"{name}.py")]
-)
-
-
+TAUGHT = {str(file.relative_to(PACKAGE)): file for file in PACKAGE.rglob("*.py") if is_generated(file)}
 # TensorFlow: its faster kernels, when it is the backend. NumPy: constants, and checks outside a graph.
 BESIDE_KERAS = {
     "layers/normalization.py": {"tensorflow"},
@@ -265,8 +271,17 @@ def imports(source):
             yield from ("." * node.level + f"{node.module}.{alias.name}" for alias in node.names)
 
 
+MODEL_CODE = {
+    name: file
+    for name, file in TAUGHT.items()
+    if any(imported.split(".")[0] == "keras" for imported in imports(file.read_text()))
+}
+# What it may use of this package: nothing that imports a backend.
+NEUTRAL = {name.split("/")[0] for name in MODEL_CODE}
+
+
 def foreign(source, file=""):
-    """The imports of a taught module that tie it to one backend, or to a library beside Keras."""
+    """The imports of model code that tie it to one backend, or to a library beside Keras."""
     allowed = {*sys.stdlib_module_names, "keras"} | BESIDE_KERAS.get(file, set())
     found = []
     for name in imports(source):
@@ -277,15 +292,19 @@ def foreign(source, file=""):
     return found
 
 
-@pytest.mark.parametrize("file", SOURCES)
-def test_taught_modules_import_keras_alone(file):
-    assert foreign((PACKAGE / file).read_text(), file) == []
+@pytest.mark.parametrize("file", sorted(MODEL_CODE))
+def test_model_code_imports_keras_alone(file):
+    assert foreign(MODEL_CODE[file].read_text(), file) == []
 
 
-def test_the_taught_modules_are_found():
-    assert {"encoders/vgg.py", "layers/bilinear.py", "losses.py", "metrics.py", "models/fcn.py"} <= set(
-        SOURCES
-    )
+def test_the_model_code_is_found():
+    """It is what the lessons generated and uses Keras; tiles, borders and other NumPy code is none."""
+    known = {"encoders/vgg.py", "layers/bilinear.py", "losses/cross_entropy.py", "models/fcn.py"}
+    assert known <= MODEL_CODE.keys()
+    beside = {"prediction/tiling.py", "metrics/objects.py", "datasets/borders.py"}
+    assert beside <= TAUGHT.keys() - MODEL_CODE.keys()
+    assert sorted(NEUTRAL) == ["encoders", "layers", "losses", "metrics", "models"]
+    assert "models/registry.py" not in TAUGHT
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from contract import logits_of, noise, randomize
 
+from segcourse.encoders.transfer import transplant
 from segcourse.encoders.vgg import vgg16
 from segcourse.models.deeplab_v1 import VARIANTS, PadToGrid, coarse, deeplab_v1, features, shrink
-from segcourse.models.fcn import fcn8s, transplant
+from segcourse.models.fcn import fcn8s
 from segcourse.studies import deeplab_v1_crf
 
 WIDTH = 1 / 64

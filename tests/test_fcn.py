@@ -9,9 +9,10 @@ from scipy import ndimage
 
 from segcourse import models
 from segcourse.encoders import vgg
+from segcourse.encoders.transfer import transplant
 from segcourse.layers.alignment import CoordMap, Crop, crop_offset
 from segcourse.layers.bilinear import Bilinear, bilinear_kernel
-from segcourse.models.fcn import fcn8s, fcn16s, fcn32s, transplant
+from segcourse.models.fcn import fcn8s, fcn16s, fcn32s
 
 WIDTH = 1 / 64
 NETWORKS = {"fcn32s": fcn32s, "fcn16s": fcn16s, "fcn8s": fcn8s}

@@ -125,7 +125,15 @@ def test_importing_the_package_is_cheap():
 
 
 @pytest.mark.parametrize(
-    "first", ["layers.bilinear", "losses", "metrics", "models.fcn", "encoders.vgg", "training"]
+    "first",
+    [
+        "layers.bilinear",
+        "losses.balancing",
+        "metrics.boundaries",
+        "models.fcn",
+        "encoders.vgg",
+        "prediction.tiling",
+    ],
 )
 def test_every_module_can_be_the_first_that_is_imported(first):
     """Importing Keras makes segcourse import its layers; that must not meet a half-imported module."""

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from contract import logits_of, noise, randomize, trainable_weights
 
-from segcourse import balancing, datasets
+from segcourse import datasets, losses
 from segcourse.layers.local_response import LocalResponseNormalization
 from segcourse.layers.unpooling import (
     MaxPoolingWithIndices2D,
@@ -406,18 +406,18 @@ def test_bayesian_segnet_drops_where_the_released_definition_does(network, optio
 def test_median_frequency_balancing_by_hand():
     labels = np.array([[[0, 0, 0, 0], [0, 0, 1, 255]], [[0, 0, 0, 0], [0, 0, 2, 2]]])
     # Class 0: 12 of 16 pixels; class 1: 1 of the 8 pixels of its image; class 2: 2 of 8; class 3: nowhere.
-    np.testing.assert_allclose(balancing.class_frequencies(labels, 4), [0.75, 0.125, 0.25, np.nan])
-    np.testing.assert_allclose(balancing.median_frequency_weights(labels, 4), [1 / 3, 2, 1, 0])
+    np.testing.assert_allclose(losses.class_frequencies(labels, 4), [0.75, 0.125, 0.25, np.nan])
+    np.testing.assert_allclose(losses.median_frequency_weights(labels, 4), [1 / 3, 2, 1, 0])
 
 
 def test_with_an_even_number_of_classes_the_median_is_a_mean_of_two():
     labels = np.array([[[0, 0, 0, 1]], [[0, 0, 1, 1]]])  # frequencies 5/8 and 3/8
-    np.testing.assert_allclose(balancing.median_frequency_weights(labels, 2), [0.8, 4 / 3])
+    np.testing.assert_allclose(losses.median_frequency_weights(labels, 2), [0.8, 4 / 3])
 
 
 def test_an_id_that_is_no_class_is_an_error():
     with pytest.raises(ValueError, match=r"0\.\.2 or 255, got 3"):
-        balancing.class_frequencies(np.array([[[0, 3]]]), 3)
+        losses.class_frequencies(np.array([[[0, 3]]]), 3)
 
 
 RECOMPUTED = {
@@ -432,5 +432,5 @@ def test_the_weights_of_camvid(classes):
     labels = datasets.load("camvid", "train")[1]
     if classes == 12:
         labels = np.where(labels == 255, 11, labels)
-    found = balancing.median_frequency_weights(labels, classes)
+    found = losses.median_frequency_weights(labels, classes)
     np.testing.assert_allclose(found, RECOMPUTED[classes], atol=6e-5)

@@ -39,7 +39,12 @@ def experiment():
 def study(experiment, monkeypatch, tmp_path):
     """Registers a study "trial" of three parts and makes `tmp_path` the place of the stored results."""
     trial = Study(
-        "A trial", "a moment", {"factor": 2, "size": (3, 4)}, ("losses.py",), ("1", "2", "3"), experiment
+        "A trial",
+        "a moment",
+        {"factor": 2, "size": (3, 4)},
+        ("losses/cross_entropy.py",),
+        ("1", "2", "3"),
+        experiment,
     )
     get = studies.get
     monkeypatch.setattr(studies, "get", lambda name: trial if name == "trial" else get(name))
@@ -64,7 +69,7 @@ def test_a_result_carries_where_it_comes_from(study, tmp_path):
     assert stored["study"] == "trial" and stored["title"] == "A trial"
     assert stored["command"] == "segcourse study trial"
     assert stored["settings"] == {"factor": 2, "size": [3, 4]}
-    assert stored["code"] == code_digest(("losses.py",))
+    assert stored["code"] == code_digest(("losses/cross_entropy.py",))
     assert stored["environment"]["packages"]["keras"]
     assert stored["seconds"] >= 0
     assert [stored["results"][part]["score"] for part in "123"] == [2, 4, 6]
@@ -96,7 +101,9 @@ def test_a_finished_study_starts_anew(study, experiment, tmp_path):
     assert experiment.computed == ["1", "2", "3"] * 2
 
 
-@pytest.mark.parametrize("change", [{"settings": {"factor": 3, "size": (3, 4)}}, {"code": ("metrics.py",)}])
+@pytest.mark.parametrize(
+    "change", [{"settings": {"factor": 3, "size": (3, 4)}}, {"code": ("metrics/confusion.py",)}]
+)
 def test_parts_of_another_experiment_are_not_reused(study, experiment, tmp_path, monkeypatch, change):
     experiment.fails_at = "3"
     with pytest.raises(KeyboardInterrupt):
@@ -121,7 +128,7 @@ def test_a_result_is_current_until_code_or_settings_change(study, tmp_path, monk
     assert studies.is_current("trial")
     use(monkeypatch, replace(study, settings={"factor": 2, "size": (3, 5)}))
     assert not studies.is_current("trial")
-    use(monkeypatch, replace(study, code=("metrics.py",)))
+    use(monkeypatch, replace(study, code=("metrics/confusion.py",)))
     assert not studies.is_current("trial")
 
 
@@ -141,7 +148,7 @@ def test_describe_says_what_where_and_whether_it_still_holds(study, tmp_path, mo
     )
     stored["environment"]["gpus"] = ["Some GPU"]
     assert "25 minutes on Some GPU (" in studies.describe(stored)
-    use(monkeypatch, replace(study, code=("metrics.py",)))
+    use(monkeypatch, replace(study, code=("metrics/confusion.py",)))
     assert "has changed" in studies.describe(stored)
 
 

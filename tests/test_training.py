@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from segcourse import training
+from segcourse import prediction, training
 
 ROOT = Path(__file__).parent.parent
 CLASSES = 3
@@ -47,7 +47,7 @@ RUN = """
 import os, signal, sys
 import keras, numpy as np, tensorflow as tf
 sys.path.insert(0, "tests")
-from segcourse import training
+from segcourse import prediction, training
 from test_training import images_and_labels, small_net
 
 folder, result, killed_in = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -224,7 +224,7 @@ def test_one_trace_for_all_epochs_and_a_partial_batch():
     assert sorted(traces) == [False, True]
     traces.clear()
     for count in (9, 9, 8, 3):
-        training.predict(model, images_and_labels(count)[0], batch_size=4)
+        prediction.predict(model, images_and_labels(count)[0], batch_size=4)
     assert 1 <= len(traces) <= 2
 
 
@@ -326,7 +326,7 @@ def test_precision_holds_for_what_is_built_inside_and_for_nothing_else():
     assert history["loss"][-1] < 0.8 * history["loss"][0]
     plain.set_weights(mixed.get_weights())
     images = images_and_labels()[0]
-    assert (training.predict(plain, images) == training.predict(mixed, images)).mean() > 0.97
+    assert (prediction.predict(plain, images) == prediction.predict(mixed, images)).mean() > 0.97
 
 
 @pytest.mark.parametrize(
@@ -355,12 +355,12 @@ def test_predict_and_evaluate_agree_with_the_whole_set_at_once():
     images, labels = images_and_labels(11)
     training.fit(model, (images, labels), epochs=3)
     labels[:, :2] = 255
-    predicted = training.predict(model, images, batch_size=4)
+    predicted = prediction.predict(model, images, batch_size=4)
     expected = np.asarray(model(images, training=False)).argmax(-1)
     assert predicted.dtype == np.uint8 and predicted.shape == labels.shape
     assert (predicted == expected).mean() > 0.999
     valid = labels != 255
-    scores = training.evaluate(model, images, labels, CLASSES, batch_size=4)
+    scores = prediction.evaluate(model, images, labels, CLASSES, batch_size=4)
     assert scores["pixel_accuracy"] == pytest.approx((predicted == labels)[valid].mean())
     iou = [
         ((predicted == c) & (labels == c)).sum() / (((predicted == c) | (labels == c)) & valid).sum()
@@ -373,13 +373,13 @@ def test_predict_and_evaluate_agree_with_the_whole_set_at_once():
 @pytest.mark.parametrize("shape", [(0, 8, 8, 3), (8, 8, 3)])
 def test_predict_explains_a_wrong_shape(shape):
     with pytest.raises(ValueError, match=r"image\[None\]"):
-        training.predict(small_net(), np.zeros(shape, np.uint8))
+        prediction.predict(small_net(), np.zeros(shape, np.uint8))
 
 
 def test_predict_refuses_a_model_with_logits_of_another_size():
     model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(CLASSES, 1, strides=2)])
     with pytest.raises(ValueError, match="needed are logits"):
-        training.predict(model, np.zeros((1, 8, 8, 3), np.uint8))
+        prediction.predict(model, np.zeros((1, 8, 8, 3), np.uint8))
 
 
 def test_poly_is_the_formula():

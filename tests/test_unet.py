@@ -14,10 +14,10 @@ from segcourse.datasets.borders import border_weights, weighted_epochs
 from segcourse.datasets.elastic import Elastic, displacements, warp
 from segcourse.layers.alignment import Crop
 from segcourse.layers.valid_size import ValidSize, nearest_valid, valid_output
+from segcourse.metrics import object_errors
 from segcourse.models.unet import unet
-from segcourse.objects import object_errors
 from segcourse.paths import data_file
-from segcourse.tiling import predict_tiled, tiled_logits
+from segcourse.prediction import predict_tiled, tiled_logits
 
 WIDTH = 1 / 32
 STILL = {"scale": (1.0, 1.0), "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "blur": 0.0}

@@ -259,19 +259,20 @@ def _check_names_are_unique(lesson):
 
 def _check_target(root, target, where):
     path = root / target
-    if path.exists() and not _is_generated(path):
+    if path.exists() and not is_generated(path):
         raise ExportError(f"{where}: {target} is hand-written. Export to another module.")
     if not (path.parent / "__init__.py").exists():
         raise ExportError(f"{where}: {path.parent.relative_to(root)}/__init__.py is missing. Write it first.")
 
 
-def _is_generated(path):
+def is_generated(path):
+    """Whether a module is taught, that is, written by this exporter: its first line says so."""
     return bool(GENERATED.match(path.read_text(encoding="utf-8")))
 
 
 def orphans(root, modules):
     """Generated modules that no lesson exports any more, as paths relative to `root`."""
-    found = (path for path in sorted((root / PACKAGE).rglob("*.py")) if _is_generated(path))
+    found = (path for path in sorted((root / PACKAGE).rglob("*.py")) if is_generated(path))
     return [name for name in (path.relative_to(root).as_posix() for path in found) if name not in modules]
 
 

@@ -55,7 +55,7 @@ def check_valid_size(size, levels=4):
         f"U-Net with valid convolutions got an image of {size[0]}x{size[1]}: each side must be at "
         f"least {least}, and even before each of the {levels} poolings, which is every {2**levels}th side "
         f"from {least} on. Nearest: height {height}, width {width}. "
-        'segcourse.tiling takes images of any size, and so does padding="same".'
+        'segcourse.prediction.predict_tiled takes images of any size, and so does padding="same".'
     )
 
 

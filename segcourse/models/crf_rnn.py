@@ -5,9 +5,10 @@ Lesson 03 · CRF as RNN: inference becomes a layer.
 
 import keras
 
+from segcourse.encoders.transfer import transplant
 from segcourse.encoders.vgg import imagenet_vgg16
 from segcourse.layers.crf.recurrent import MeanFieldRNN
-from segcourse.models.fcn import fcn8s, transplant
+from segcourse.models.fcn import fcn8s
 
 LEARNED_UPSAMPLING = {"upscore_to_pool4": {"use_bias": True}, "upscore_to_pool3": {}}  # fixed in FCN-8s
 
@@ -25,7 +26,16 @@ def without_crf(model):
     return keras.Model(model.input, model.get_layer("logits").output, name=f"{model.name}_without_crf")
 
 
-def crf_rnn(input_shape=(None, None, 3), classes=21, width=1.0, crf=None, weights=None, **options):
+def crf_rnn(
+    input_shape=(None, None, 3),
+    classes=21,
+    width=1.0,
+    crf=None,
+    weights=None,
+    padding="valid",
+    fc6_size=7,
+    dropout=0.5,
+):
     """CRF-as-RNN: FCN-8s and mean field as one network, trained end to end (Zheng et al. 2015).
 
     Args:
@@ -35,7 +45,7 @@ def crf_rnn(input_shape=(None, None, 3), classes=21, width=1.0, crf=None, weight
         crf: dict of arguments for `MeanFieldRNN`, such as `{"sigma_xy": 40.0}`; its defaults are the paper's,
             whose images have about 500x500 pixels.
         weights: None, or "imagenet" for the VGG layers.
-        **options: as `fcn8s`: `padding="valid"`, `fc6_size=7`, `dropout=0.5`.
+        padding, fc6_size, dropout: as for `fcn8s`.
 
     Returns:
         keras.Model: images [B, H, W, 3] 0..255 to float32 logits [B, H, W, C]. 134,378,207 trainable weights
@@ -51,7 +61,7 @@ def crf_rnn(input_shape=(None, None, 3), classes=21, width=1.0, crf=None, weight
     if weights not in (None, "imagenet"):
         raise ValueError(f'weights="{weights}" is unknown: None (from scratch) or "imagenet".')
     network = keras.models.clone_model(
-        fcn8s(input_shape, classes, width, **options), clone_function=_learnable
+        fcn8s(input_shape, classes, width, padding, fc6_size, dropout), clone_function=_learnable
     )
     if weights == "imagenet":
         transplant(imagenet_vgg16(), network)

@@ -6,10 +6,10 @@ Lesson 02 · DeepLab v1: holes keep the resolution, a CRF finds the outlines.
 import keras
 from keras import layers, ops
 
+from segcourse.encoders.transfer import transplant
 from segcourse.encoders.vgg import BLOCKS, MEAN_RGB, imagenet_vgg16
 from segcourse.layers.alignment import Crop
 from segcourse.layers.bilinear import Bilinear
-from segcourse.models.fcn import transplant
 
 STRIDE = 8  # one score every 8 pixels, in every variant
 
@@ -148,17 +148,37 @@ def _multiscale(maps, classes, channels, dropout):
     return scores
 
 
-def _deeplab(
-    input_shape,
-    classes,
-    width,
-    variant,
+def deeplab_v1(
+    input_shape=(None, None, 3),
+    classes=21,
+    width=1.0,
+    variant="largefov",
     rate=None,
     conv5_rate=2,
     multiscale=False,
     dropout=0.5,
     weights=None,
 ):
+    """DeepLab v1, the network without its CRF (Chen, Papandreou, Kokkinos, Murphy & Yuille 2015).
+
+    Args:
+        input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
+        classes: number of classes C.
+        width: scales the channels of every layer but the scores; 1.0 is the paper.
+        variant: "largefov" (fc6 3x3 at rate 12, 1024 channels), "4x4" (rate 4), "4x4-rate8" or "7x7".
+        rate: another rate for fc6: the same weights, another field of view. None: that of the variant.
+        conv5_rate: rate of conv5_1..conv5_3, which makes up for the stride that pool4 has lost.
+        multiscale: True is MSc: scores of the image and of pool1..pool4 are added ("largefov" only).
+        dropout: rate after fc6 and fc7.
+        weights: None, or "imagenet" to start the 13 convolutions from VGG16's.
+
+    Returns:
+        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C]. 20,505,429 trainable
+        weights by default. `coarse(model)` gives the scores at stride 8.
+
+    Raises:
+        ValueError: a side below 32, an unknown variant or start, a rate that does not fit, or MSc elsewhere.
+    """
     _check(input_shape, variant, rate, multiscale, weights)
     kernel, own_rate, channels = VARIANTS[variant]
     large = variant == "largefov"
@@ -197,29 +217,6 @@ def _check(input_shape, variant, rate, multiscale, weights):
         )
     if weights not in (None, "imagenet"):
         raise ValueError(f'weights={weights!r} is unknown: None (from scratch) or "imagenet".')
-
-
-def deeplab_v1(input_shape=(None, None, 3), classes=21, width=1.0, variant="largefov", **options):
-    """DeepLab v1, the network without its CRF (Chen, Papandreou, Kokkinos, Murphy & Yuille 2015).
-
-    Args:
-        input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
-        classes: number of classes C.
-        width: scales the channels of every layer but the scores; 1.0 is the paper.
-        variant: "largefov" (fc6 3x3 at rate 12, 1024 channels), "4x4" (rate 4), "4x4-rate8" or "7x7".
-        **options: `rate` gives fc6 another rate: the same weights, another field of view. `conv5_rate=2` is
-            the rate of conv5_1..conv5_3 and makes up for the stride that pool4 has lost. `multiscale=True`
-            is MSc: scores of the image and of pool1..pool4 are added (LargeFOV only). `dropout=0.5` follows
-            fc6 and fc7. `weights="imagenet"` starts the 13 convolutions from VGG16's.
-
-    Returns:
-        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C]. 20,505,429 trainable
-        weights by default. `coarse(model)` gives the scores at stride 8.
-
-    Raises:
-        ValueError: a side below 32, an unknown variant or start, a rate that does not fit, or MSc elsewhere.
-    """
-    return _deeplab(input_shape, classes, width, variant, **options)
 
 
 def features(model):

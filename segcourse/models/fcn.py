@@ -3,11 +3,10 @@
 Lesson 01 · FCN: a classifier that labels every pixel.
 """
 
-import math
-
 import keras
 from keras import layers
 
+from segcourse.encoders.transfer import transplant
 from segcourse.encoders.vgg import imagenet_vgg16, vgg16_features
 from segcourse.layers.alignment import CoordMap, Crop, crop_offset
 from segcourse.layers.bilinear import Bilinear
@@ -23,37 +22,6 @@ def _fully_convolutional(x, channels, fc6_size, padding, dropout):
     return x
 
 
-def transplant(source, target):
-    """Copy weights from one network to another, layer by layer, by name; a dense kernel becomes the
-    convolution it is.
-
-    Args:
-        source, target: built keras.Models. Layers of `source` that `target` lacks are left behind (fc8),
-        and
-            scoring layers that `source` lacks keep their fresh weights.
-
-    Raises:
-        ValueError: if any other layer of the target has no counterpart, or one of another size. Nothing is
-        copied then.
-    """
-    sources = {layer.name: layer for layer in source.layers if layer.weights}
-    copies = []
-    for layer in (layer for layer in target.layers if layer.weights):
-        shapes = [tuple(w.shape) for w in layer.weights]
-        if layer.name in sources:
-            values = sources[layer.name].get_weights()
-            if [v.size for v in values] != [math.prod(s) for s in shapes]:
-                got = [v.shape for v in values]
-                raise ValueError(
-                    f"Layer {layer.name!r}: {source.name} has weights {got}, {target.name} needs {shapes}."
-                )
-            copies.append((layer, [v.reshape(s) for v, s in zip(values, shapes, strict=True)]))
-        elif not layer.name.startswith(("score", "upscore")):
-            raise ValueError(f"{source.name} has no layer {layer.name!r}, which {target.name} needs.")
-    for layer, values in copies:
-        layer.set_weights(values)
-
-
 def _pool_maps(pad):
     """Coordinate maps of pool1..pool5 (by number) for an image padded by `pad` before conv1_1."""
     maps, at = {}, CoordMap().conv(3, pad)
@@ -63,7 +31,7 @@ def _pool_maps(pad):
     return maps
 
 
-def _fcn(name, skips, input_shape, classes, width, padding="valid", fc6_size=7, dropout=0.5, weights=None):
+def _fcn(name, skips, input_shape, classes, width, padding, fc6_size, dropout, weights):
     """The three FCNs are one network with no, one or two skips; `skips` names the poolings to fuse, coarse
     to fine."""
     if padding not in ("valid", "same"):
@@ -119,36 +87,37 @@ def _upscore(x, at, stride, padding, name):
     return x, at.deconv(2 * stride, stride, crop)
 
 
-def fcn32s(input_shape=(None, None, 3), classes=21, width=1.0, **options):
-    """FCN-32s: VGG16 made fully convolutional, upsampled 32-fold in one step (Long, Shelhamer & Darrell
-    2015).
+def fcn32s(
+    input_shape=(None, None, 3), classes=21, width=1.0, padding="valid", fc6_size=7, dropout=0.5, weights=None
+):
+    """FCN-32s: VGG16 made fully convolutional, upsampled 32-fold in one step (Long et al. 2015).
 
     Args:
         input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
         classes: number of classes C.
         width: scales the channels of the VGG layers; 1.0 is the paper.
-        **options: `padding="valid"` is the paper (100 zeros around the image, fc6 without padding, crops),
-        `"same"`
-            pads every layer by half its kernel: for far fewer pixels on small images, no crops.
-            `fc6_size=7` is
-            the
-            kernel of fc6 (the classifier's window / 32), `dropout=0.5` its rate, `weights="imagenet"` loads
-            VGG16.
+        padding: "valid" is the paper: 100 zeros around the image, fc6 without padding, crops. "same" pads
+            every layer by half its kernel: far fewer pixels on small images, no crops.
+        fc6_size: side of fc6's kernel, the classifier's window / 32.
+        dropout: rate after fc6 and fc7.
+        weights: None, or "imagenet" to start from VGG16's.
 
     Returns:
         keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C].
         134,346,581 trainable weights by default; the bilinear upsampling is fixed.
     """
-    return _fcn("fcn32s", (), input_shape, classes, width, **options)
+    return _fcn("fcn32s", (), input_shape, classes, width, padding, fc6_size, dropout, weights)
 
 
-def fcn16s(input_shape=(None, None, 3), classes=21, width=1.0, **options):
-    """FCN-16s: FCN-32s plus the scores of pool4; arguments as `fcn32s` (134,357,354 trainable weights by
-    default)."""
-    return _fcn("fcn16s", (4,), input_shape, classes, width, **options)
+def fcn16s(
+    input_shape=(None, None, 3), classes=21, width=1.0, padding="valid", fc6_size=7, dropout=0.5, weights=None
+):
+    """FCN-16s: FCN-32s plus the scores of pool4; arguments as `fcn32s`. 134,357,354 trainable weights."""
+    return _fcn("fcn16s", (4,), input_shape, classes, width, padding, fc6_size, dropout, weights)
 
 
-def fcn8s(input_shape=(None, None, 3), classes=21, width=1.0, **options):
-    """FCN-8s: FCN-16s plus the scores of pool3; arguments as `fcn32s` (134,362,751 trainable weights by
-    default)."""
-    return _fcn("fcn8s", (4, 3), input_shape, classes, width, **options)
+def fcn8s(
+    input_shape=(None, None, 3), classes=21, width=1.0, padding="valid", fc6_size=7, dropout=0.5, weights=None
+):
+    """FCN-8s: FCN-16s plus the scores of pool3; arguments as `fcn32s`. 134,362,751 trainable weights."""
+    return _fcn("fcn8s", (4, 3), input_shape, classes, width, padding, fc6_size, dropout, weights)

@@ -13,11 +13,12 @@ from keras import ops
 
 from segcourse import datasets, metrics, training
 from segcourse.datasets import toycam
+from segcourse.encoders.transfer import transplant
 from segcourse.encoders.vgg import vgg16
 from segcourse.layers.crf import BilateralFilter, SpatialFilter, mean_field, normalized
 from segcourse.losses import MaskedCrossEntropy
 from segcourse.models.crf_rnn import crf_rnn, start_from_fcn8s, without_crf
-from segcourse.models.fcn import fcn8s, transplant
+from segcourse.models.fcn import fcn8s
 from segcourse.paths import data_file
 from segcourse.studies import Study, vgg16_toycam
 
@@ -233,9 +234,11 @@ STUDY = Study(
         "layers/crf/lattice.py",
         "layers/crf/mean_field.py",
         "layers/crf/recurrent.py",
+        "encoders/transfer.py",
         "encoders/vgg.py",
-        "losses.py",
-        "metrics.py",
+        "losses/cross_entropy.py",
+        "metrics/confusion.py",
+        "metrics/boundaries.py",
         "datasets/augment.py",
         "studies/crf_rnn.py",
     ),

@@ -7,12 +7,12 @@ batches, learning rates and first weights (VGG16 from ToyCam windows, the rest f
 import keras
 import numpy as np
 
-from segcourse import datasets, metrics, training
+from segcourse import datasets, metrics, prediction, training
 from segcourse.datasets import toycam
+from segcourse.encoders.transfer import transplant
 from segcourse.encoders.vgg import vgg16
 from segcourse.losses import MaskedCrossEntropy
 from segcourse.models.deeplab_v1 import coarse, deeplab_v1, features, shrink
-from segcourse.models.fcn import transplant
 from segcourse.paths import data_file
 from segcourse.studies import Study, vgg16_toycam
 
@@ -32,8 +32,8 @@ def _one(size, rate, seed, settings):
     model, history = train(data["train"], seed, settings, rate=rate)
     images, labels = data["test"]
     classes = len(datasets.spec("toycam"))
-    scores = training.evaluate(model, images, labels, classes)
-    predictions = training.predict(model, images)
+    scores = prediction.evaluate(model, images, labels, classes)
+    predictions = prediction.predict(model, images)
     outlines = metrics.boundary_f1(labels, predictions, classes)
     return {**scores, "boundary_f1": outlines, "training_loss": history["loss"]}
 
@@ -111,9 +111,11 @@ STUDY = Study(
         "models/fcn.py",
         "layers/alignment.py",
         "layers/bilinear.py",
+        "encoders/transfer.py",
         "encoders/vgg.py",
-        "losses.py",
-        "metrics.py",
+        "losses/cross_entropy.py",
+        "metrics/confusion.py",
+        "metrics/boundaries.py",
         "datasets/augment.py",
         "studies/deeplab_v1.py",
     ),

@@ -3,10 +3,11 @@
 import keras
 import numpy as np
 
-from segcourse import datasets, metrics, training
+from segcourse import datasets, metrics, prediction, training
+from segcourse.encoders.transfer import transplant
 from segcourse.losses import MaskedCrossEntropy
 from segcourse.models.deeplab_v1 import coarse, deeplab_v1, features, shrink
-from segcourse.models.fcn import fcn8s, transplant
+from segcourse.models.fcn import fcn8s
 from segcourse.paths import data_file, data_folder
 from segcourse.studies import Study, fcn8s_camvid
 
@@ -54,7 +55,7 @@ def network(settings):
 
 def _measure(model, classes):
     images, labels = datasets.load("camvid", "val")
-    predictions = training.predict(model, images, batch_size=4)
+    predictions = prediction.predict(model, images, batch_size=4)
     scores = metrics.scores(metrics.confusion_matrix(labels, predictions, classes))
     return {**scores, "boundary_f1": metrics.boundary_f1(labels, predictions, classes)}
 
@@ -77,9 +78,11 @@ STUDY = Study(
         "models/fcn.py",
         "layers/alignment.py",
         "layers/bilinear.py",
+        "encoders/transfer.py",
         "encoders/vgg.py",
-        "losses.py",
-        "metrics.py",
+        "losses/cross_entropy.py",
+        "metrics/confusion.py",
+        "metrics/boundaries.py",
         "datasets/augment.py",
         "studies/deeplab_v1_camvid.py",
     ),

@@ -10,11 +10,12 @@ alone).
 import keras
 import numpy as np
 
-from segcourse import datasets, metrics, training
+from segcourse import datasets, metrics, prediction, training
 from segcourse.datasets import toycam
+from segcourse.encoders.transfer import transplant
 from segcourse.encoders.vgg import vgg16
 from segcourse.losses import MaskedCrossEntropy
-from segcourse.models.fcn import fcn8s, fcn16s, fcn32s, transplant
+from segcourse.models.fcn import fcn8s, fcn16s, fcn32s
 from segcourse.paths import data_file
 from segcourse.studies import Study, vgg16_toycam
 
@@ -65,8 +66,8 @@ def _stage(source, network, stage, fixed, train, seed, settings):
 
 
 def _measure(model, images, labels, classes):
-    scores = training.evaluate(model, images, labels, classes)
-    predictions = training.predict(model, images)
+    scores = prediction.evaluate(model, images, labels, classes)
+    predictions = prediction.predict(model, images)
     scores["boundary_f1"] = metrics.boundary_f1(labels, predictions, classes)
     scores["trimap_iou"] = {
         w: metrics.trimap_iou(labels, predictions, classes, width=w) for w in (1, 2, 4, 8, 16)
@@ -116,9 +117,11 @@ STUDY = Study(
         "models/fcn.py",
         "layers/alignment.py",
         "layers/bilinear.py",
+        "encoders/transfer.py",
         "encoders/vgg.py",
-        "losses.py",
-        "metrics.py",
+        "losses/cross_entropy.py",
+        "metrics/confusion.py",
+        "metrics/boundaries.py",
         "datasets/augment.py",
         "studies/fcn.py",
     ),

@@ -2,7 +2,7 @@
 
 import keras
 
-from segcourse import datasets, metrics, training
+from segcourse import datasets, metrics, prediction, training
 from segcourse.losses import MaskedCrossEntropy
 from segcourse.metrics import ConfusionMatrix
 from segcourse.models.fcn import fcn8s
@@ -25,8 +25,8 @@ def _run(part, settings):
     data = datasets.epochs(*train, batch, augment=augment, seed=settings["seed"])
     history = training.fit(model, data, epochs=settings["epochs"])
     training.save_weights(model, data_folder() / "weights" / WEIGHTS)
-    scores = training.evaluate(model, *val, classes)
-    scores["boundary_f1"] = metrics.boundary_f1(val[1], training.predict(model, val[0]), classes)
+    scores = prediction.evaluate(model, *val, classes)
+    scores["boundary_f1"] = metrics.boundary_f1(val[1], prediction.predict(model, val[0]), classes)
     return {**scores, "training_loss": history["loss"]}
 
 
@@ -45,9 +45,11 @@ STUDY = Study(
         "models/fcn.py",
         "layers/alignment.py",
         "layers/bilinear.py",
+        "encoders/transfer.py",
         "encoders/vgg.py",
-        "losses.py",
-        "metrics.py",
+        "losses/cross_entropy.py",
+        "metrics/confusion.py",
+        "metrics/boundaries.py",
         "datasets/augment.py",
         "studies/fcn8s_camvid.py",
     ),

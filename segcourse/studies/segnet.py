@@ -8,10 +8,9 @@ balancing as well.
 import keras
 import numpy as np
 
-from segcourse import datasets, metrics, training
-from segcourse.balancing import median_frequency_weights
+from segcourse import datasets, metrics, prediction, training
 from segcourse.datasets import toycam
-from segcourse.losses import MaskedCrossEntropy
+from segcourse.losses import MaskedCrossEntropy, median_frequency_weights
 from segcourse.models.segnet import DECODERS, encoder_storage, segnet_basic
 from segcourse.studies import Study
 
@@ -45,8 +44,8 @@ def _one(decoder, loss, data, seed, settings):
 
 
 def _measure(model, images, labels, classes):
-    scores = training.evaluate(model, images, labels, classes)
-    predictions = training.predict(model, images)
+    scores = prediction.evaluate(model, images, labels, classes)
+    predictions = prediction.predict(model, images)
     return {**scores, "boundary_f1": metrics.boundary_f1(labels, predictions, classes)}
 
 
@@ -100,9 +99,10 @@ STUDY = Study(
         "layers/local_response.py",
         "layers/alignment.py",
         "layers/bilinear.py",
-        "balancing.py",
-        "losses.py",
-        "metrics.py",
+        "losses/balancing.py",
+        "losses/cross_entropy.py",
+        "metrics/confusion.py",
+        "metrics/boundaries.py",
         "datasets/augment.py",
         "studies/segnet.py",
     ),

@@ -2,9 +2,8 @@
 
 import keras
 
-from segcourse import datasets, metrics, training
-from segcourse.balancing import median_frequency_weights
-from segcourse.losses import MaskedCrossEntropy
+from segcourse import datasets, metrics, prediction, training
+from segcourse.losses import MaskedCrossEntropy, median_frequency_weights
 from segcourse.models.segnet import segnet_basic
 from segcourse.paths import data_folder
 from segcourse.studies import Study
@@ -28,7 +27,7 @@ def _run(part, settings):
     training.save_weights(model, data_folder() / "weights" / WEIGHTS)
     final = segnet_basic(classes=classes)  # in float32
     final.set_weights(model.get_weights())
-    predictions = training.predict(final, val[0], batch_size=2)
+    predictions = prediction.predict(final, val[0], batch_size=2)
     return {
         "all": _measure(val[1], predictions, classes),
         SAMPLE: _measure(val[1][::12], predictions[::12], classes),
@@ -59,9 +58,10 @@ STUDY = Study(
         "layers/local_response.py",
         "layers/alignment.py",
         "layers/bilinear.py",
-        "balancing.py",
-        "losses.py",
-        "metrics.py",
+        "losses/balancing.py",
+        "losses/cross_entropy.py",
+        "metrics/confusion.py",
+        "metrics/boundaries.py",
         "datasets/augment.py",
         "studies/segnet_camvid.py",
     ),

@@ -8,14 +8,13 @@ seed has six training pictures of its own, and all are scored on the same 50 tes
 import keras
 import numpy as np
 
-from segcourse import datasets, training
+from segcourse import datasets, metrics, prediction, training
 from segcourse.datasets import cells
 from segcourse.datasets.borders import border_weights, weighted_epochs
 from segcourse.datasets.elastic import Elastic
 from segcourse.datasets.labels import instances_of
 from segcourse.losses import MaskedCrossEntropy
 from segcourse.models.unet import unet
-from segcourse.objects import object_errors
 from segcourse.studies import Study
 
 # What each variant changes of the full method.
@@ -43,7 +42,7 @@ def train(seed, settings):
     """One training on pictures of the split "train" (seed 1 has the first six), as `settings` say."""
     count, repeats = settings["pictures"], settings["repeats"]
     chosen = np.repeat(np.arange((seed - 1) * count, seed * count), repeats)
-    images, labels = (array[chosen] for array in cells.load("train"))
+    images, labels = (array[chosen] for array in datasets.load("cells", "train"))
     weights = [
         border_weights(ids, w0=settings["w0"], sigma=settings["sigma"]) for ids in cells.instances("train")
     ]
@@ -70,10 +69,10 @@ def _grey(images, labels, weights):
 
 def measure(model, split):
     """IoU of the cells and mean IoU over all pictures; the mean over the pictures of each `object_errors`."""
-    images, labels = cells.load(split)
-    scores = training.evaluate(model, images[..., :1], labels, classes=2)
-    found = instances_of(training.predict(model, images[..., :1]))
-    errors = [object_errors(*pair) for pair in zip(cells.instances(split), found, strict=True)]
+    images, labels = datasets.load("cells", split)
+    scores = prediction.evaluate(model, images[..., :1], labels, classes=2)
+    found = instances_of(prediction.predict(model, images[..., :1]))
+    errors = [metrics.object_errors(*pair) for pair in zip(cells.instances(split), found, strict=True)]
     means = {name: float(np.mean([error[name] for error in errors])) for name in errors[0]}
     return {"iou": scores["iou"][1], "miou": scores["miou"], **means}
 
@@ -124,9 +123,10 @@ STUDY = Study(
         "datasets/borders.py",
         "datasets/elastic.py",
         "datasets/augment.py",
-        "losses.py",
-        "metrics.py",
-        "objects.py",
+        "losses/cross_entropy.py",
+        "metrics/confusion.py",
+        "metrics/boundaries.py",
+        "metrics/objects.py",
         "studies/unet.py",
     ),
     parts=("1", "2", "3"),

@@ -3,16 +3,14 @@
 import keras
 import numpy as np
 
-from segcourse import datasets, metrics, training
+from segcourse import datasets, metrics, prediction, training
 from segcourse.datasets.borders import border_weights, weighted_epochs
 from segcourse.datasets.elastic import Elastic
 from segcourse.datasets.labels import instances_of
 from segcourse.losses import MaskedCrossEntropy
 from segcourse.models.unet import unet
-from segcourse.objects import object_errors
 from segcourse.paths import data_folder
 from segcourse.studies import Study
-from segcourse.tiling import tiled_logits
 
 WEIGHTS = "unet_isbi2012.weights.h5"
 MARGIN = 92  # what the valid convolutions take from each side
@@ -63,7 +61,7 @@ def _run(part, settings):
 
 def probabilities(model, images, tile):
     """How likely every pixel is cell and no membrane: float32 [N, H, W]."""
-    logits = np.stack([tiled_logits(model, image, tile) for image in images])
+    logits = np.stack([prediction.tiled_logits(model, image, tile) for image in images])
     return 1 / (1 + np.exp(logits[..., 0] - logits[..., 1]))
 
 
@@ -91,7 +89,8 @@ def measure(model, tile):
 
 def _mean_rand(truth, cell):
     found = instances_of(cell.astype("uint8"))
-    return float(np.mean([object_errors(*pair)["rand_error"] for pair in zip(truth, found, strict=True)]))
+    errors = [metrics.object_errors(*pair)["rand_error"] for pair in zip(truth, found, strict=True)]
+    return float(np.mean(errors))
 
 
 STUDY = Study(
@@ -116,10 +115,11 @@ STUDY = Study(
         "datasets/borders.py",
         "datasets/elastic.py",
         "datasets/augment.py",
-        "losses.py",
-        "metrics.py",
-        "objects.py",
-        "tiling.py",
+        "losses/cross_entropy.py",
+        "metrics/confusion.py",
+        "metrics/boundaries.py",
+        "metrics/objects.py",
+        "prediction/tiling.py",
         "studies/unet_isbi2012.py",
     ),
     parts=("val",),

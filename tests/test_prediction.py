@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from segcourse import inference, training
+from segcourse import prediction, training
 from segcourse.layers.normalization import BatchNormalization
 from segcourse.models import MODELS
 
@@ -63,7 +63,7 @@ def assert_same_logits(model, copy, x):
 @pytest.mark.parametrize("norm", [BatchNormalization, keras.layers.BatchNormalization])
 def test_every_kind_of_convolution(convolution, norm):
     model = network(keras.Input((None, None, 3)), convolution(), norm(name="norm"), layers.ReLU())
-    copy = inference.folded(model)
+    copy = prediction.folded(model)
     assert normalizations(copy) == 0
     assert_same_logits(model, copy, images() / 255)
 
@@ -72,7 +72,7 @@ def test_every_kind_of_convolution(convolution, norm):
 def test_the_arguments_of_the_normalisation(arguments):
     norm = BatchNormalization(name="norm", **arguments)
     model = network(keras.Input((None, None, 3)), layers.Conv2D(4, 3), norm)
-    copy = inference.folded(model)
+    copy = prediction.folded(model)
     assert normalizations(copy) == 0
     assert_same_logits(model, copy, images() / 255)
 
@@ -91,7 +91,7 @@ def test_what_cannot_be_folded_stays():
     out = layers.Conv2D(4, 1)(x)
     foldable = BatchNormalization(name="norm_folded")(layers.Conv2D(4, 1, name="alone")(x))
     model = randomize(keras.Model(image, [foldable, out, BatchNormalization(name="norm_of_output")(out)]))
-    copy = inference.folded(model)
+    copy = prediction.folded(model)
     assert normalizations(copy) == normalizations(model) - 1
     assert copy.get_layer("alone").use_bias
     for expected, found in zip(model(images() / 255), copy(images() / 255), strict=True):
@@ -111,25 +111,25 @@ def test_models_without_gain_or_with_a_call_of_their_own_are_returned():
     x = BatchNormalization()(layers.Conv2D(4, 3)(image))
     sequential = keras.Sequential([image, layers.Conv2D(4, 3), BatchNormalization()])
     for model in (sequential, Doubled(image, x), Subclass(), keras.Model(image, layers.Conv2D(4, 3)(image))):
-        assert inference.folded(model) is model
+        assert prediction.folded(model) is model
 
 
 def test_the_copy_follows_the_weights_and_leaves_the_model_alone():
     model = network(keras.Input((None, None, 3)), layers.Conv2D(4, 3), BatchNormalization(name="norm"))
     before = [w.copy() for w in model.get_weights()]
     config = model.get_config()
-    copy = inference.folded(model)
+    copy = prediction.folded(model)
     assert_same_logits(model, copy, images() / 255)
     assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
     assert model.get_config() == config
     randomize(model, seed=5)
-    assert inference.folded(model) is copy
+    assert prediction.folded(model) is copy
     assert_same_logits(model, copy, images() / 255)
 
 
 def test_the_copy_goes_with_the_model():
     model = network(keras.Input((None, None, 3)), layers.Conv2D(4, 3), BatchNormalization(name="norm"))
-    copy = weakref.ref(inference.folded(model))
+    copy = weakref.ref(prediction.folded(model))
     assert copy() is not None
     del model
     gc.collect()  # the model
@@ -141,7 +141,7 @@ def test_the_copy_goes_with_the_model():
 def test_every_network(name):
     size = (188, 188) if name == "unet" else (192, 192)
     model = randomize(MODELS[name](input_shape=(*size, 3), width=0.125))
-    copy = inference.folded(model)
+    copy = prediction.folded(model)
     assert (copy is model) == (normalizations(model) == 0)
     assert normalizations(copy) == 0
     assert_same_logits(model, copy, images(size))
@@ -153,7 +153,7 @@ def test_bfloat16_comes_no_less_near_to_float32_than_before():
     with training.precision("mixed_bfloat16"):
         mixed = MODELS["unet"]((None, None, 3), **arguments)
     mixed.set_weights(model.get_weights())
-    copy = inference.folded(mixed)
+    copy = prediction.folded(mixed)
     assert copy.get_layer("down1_conv1").kernel.dtype == "bfloat16"
     assert copy.get_layer("logits").kernel.dtype == "float32"
     expected, unfolded, found = (
@@ -172,6 +172,6 @@ def test_predict_and_evaluate_use_it(monkeypatch):
         keras.Model, "predict_on_batch", lambda self, x: seen.append(self) or np.zeros((*x.shape[:3], 4))
     )
     seen = []
-    training.predict(model, images())
-    training.evaluate(model, images(), np.zeros((2, 32, 48), int), 4)
-    assert seen == [inference.folded(model)] * 2
+    prediction.predict(model, images())
+    prediction.evaluate(model, images(), np.zeros((2, 32, 48), int), 4)
+    assert seen == [prediction.folded(model)] * 2

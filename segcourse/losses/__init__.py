@@ -1,0 +1,9 @@
+"""Losses of label maps, and the weights that balance rare classes in them."""
+
+# First, because importing Keras makes segcourse import all its losses: none may be half imported by then.
+import keras  # noqa: F401
+
+from segcourse.losses.balancing import class_frequencies, median_frequency_weights
+from segcourse.losses.cross_entropy import MaskedCrossEntropy
+
+__all__ = ["MaskedCrossEntropy", "class_frequencies", "median_frequency_weights"]

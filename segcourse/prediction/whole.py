@@ -1,0 +1,68 @@
+"""Label whole images with a network, and score it over a whole set."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from segcourse import metrics
+from segcourse.prediction.folding import folded
+from segcourse.training import jit_compile
+
+
+def predict(model: keras.Model, images, batch_size: int = 8) -> np.ndarray:
+    """Label every pixel.
+
+    Args:
+        model: gives logits [B,H,W,C] at the input's resolution.
+        images: [N,H,W,3], uint8 or float, 0..255.
+        batch_size: images at a time.
+
+    Returns:
+        uint8 [N,H,W], the class of the largest logit.
+    """
+    return np.concatenate(list(_predictions(model, images, batch_size)))
+
+
+def evaluate(model: keras.Model, images, labels, classes: int, batch_size: int = 8) -> dict[str, Any]:
+    """Score a model over a whole set: one confusion matrix, then `segcourse.metrics.scores`.
+
+    Args:
+        images: [N,H,W,3], 0..255.
+        labels: integer [N,H,W]; 255 is void and does not count.
+        classes: the number of classes.
+
+    Returns:
+        dict of `pixel_accuracy`, `mean_accuracy`, `miou`, `fwiou`, `iou` (per class, NaN where absent).
+    """
+    labels = np.asarray(labels)
+    if labels.shape != np.shape(images)[:3]:
+        raise ValueError(
+            f"labels {labels.shape} do not fit images {np.shape(images)}; needed: [N,H,W], [N,H,W,3]."
+        )
+    confusion = np.zeros((classes, classes), np.int64)
+    first = 0
+    for predicted in _predictions(model, images, batch_size):
+        truth = labels[first : first + len(predicted)]
+        confusion += keras.ops.convert_to_numpy(metrics.confusion_matrix(truth, predicted, classes))
+        first += len(predicted)
+    return metrics.scores(confusion)
+
+
+def _predictions(model: keras.Model, images, batch_size: int) -> Iterator[np.ndarray]:
+    images = np.asarray(images)
+    if images.ndim != 4 or len(images) == 0:
+        raise ValueError(f"images must be [N,H,W,3] with N at least 1, got the shape {images.shape}. "
+                         "For one image pass image[None].")  # fmt: skip
+    model = folded(model)
+    if not model.compiled and jit_compile() is False:
+        model.jit_compile = False
+    for first in range(0, len(images), batch_size):
+        batch = images[first : first + batch_size]
+        logits = model.predict_on_batch(batch)
+        if np.shape(logits)[:3] != batch.shape[:3]:
+            raise ValueError(
+                f"The model gives {np.shape(logits)} for images {batch.shape}; needed are logits [N,H,W,C]."
+            )
+        yield np.argmax(logits, axis=-1).astype(np.uint8)
