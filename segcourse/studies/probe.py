@@ -1,0 +1,325 @@
+"""What a study does, in numbers that later code can be held against.
+
+A probe runs a study's own `run` in miniature: a few drawn pictures with void and a rare class instead of the data
+set, fixed weights, three steps of every training. It notes what must stay exactly as it is (batches, shapes and
+number of the weights, files read, precision) and what must stay the same up to rounding (logits, learning rates,
+losses, weights after the three steps, scores). `differences` compares two probes.
+
+All of it is computed in float32, whatever the study trains in: that is the same on every processor. The
+precision of each training is noted by name.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import re
+from pathlib import Path
+from unittest import mock
+
+import keras
+import numpy as np
+from keras import ops
+
+from segcourse import datasets, metrics, training
+from segcourse.datasets import cells, toycam
+
+STEPS = 3
+SAMPLES = 32
+PIXELS = 12_288  # of a batch that is trained on: as many pictures of it as fit, at least one
+STEPPED = 3  # different networks that are trained; of any others the logits and all that is exact are noted
+TOLERANCE = 1e-4  # relative to the root mean square of the list in which a number stands
+# Initial weights are drawn: their size counts. A score jumps when rounding moves one pixel of a small picture.
+TOLERANCES = {"start": 0.1, "result": 5e-3}
+
+# How many pictures a miniature split has, and their size; lesson 02 leaves out photographs by their number.
+_COUNTS = {"toycam": {"train": 24, "val": 2, "test": 2}, "camvid": {"train": 367, "val": 2, "test": 2},
+           "isbi2012": {"train": 4, "val": 1}}  # fmt: skip
+_SIZES = {"toycam": (96, 128), "camvid": (180, 240)}
+_DRAWN = 12  # different pictures; a larger split repeats them
+_MINIATURE = {"search_scenes": 2, "search_every": 20, "windows_per_epoch": 128, "test_windows": 64}
+
+
+class ProbeError(RuntimeError):
+    """The study cannot be probed; the message says why."""
+
+
+def take(study):
+    """The probe of a `Study`: a dict that JSON can hold.
+
+    Raises:
+        ProbeError: the study neither trains nor scores through the functions that are watched.
+    """
+    watch = _Watch(study)
+    with watch.in_place():
+        result = study.run(study.parts[0], _miniature(study.settings))
+    notes = {"read": watch.read, "trainings": watch.trainings, "predictions": watch.predictions}
+    if not watch.trainings and not watch.read:
+        raise ProbeError("the study neither trained by training.fit nor read weights: there is nothing to note.")
+    return _rounded({**notes, "result": result})
+
+
+def differences(old, new):
+    """What two probes disagree on, in words: a list of lines, empty if the behaviour is the same."""
+    return list(_differences("", old, new))
+
+
+def _differences(path, old, new):
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            where = f"{path}.{key}" if path else str(key)
+            if key not in old or key not in new:
+                yield f"{where}: {'only then' if key in old else 'only now'}"
+            else:
+                yield from _differences(where, old[key], new[key])
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new) and not _is_numbers(old):
+        for index, pair in enumerate(zip(old, new, strict=True)):
+            yield from _differences(f"{path}[{index}]", *pair)
+    elif _is_numbers(old) and _is_numbers(new) and np.shape(old) == np.shape(new):
+        yield from _compare_numbers(path, np.array(old, float), np.array(new, float))
+    elif old != new:
+        yield f"{path}: then {_short(old)}, now {_short(new)}"
+
+
+def _compare_numbers(path, old, new):
+    if (np.isnan(old) != np.isnan(new)).any():
+        yield f"{path}: other numbers are missing"
+        return
+    kind = next((kind for kind in TOLERANCES if re.search(rf"(^|\.){kind}\b", path)), None)
+    scale = max(float(np.sqrt(np.nanmean(old**2))) if old.size else 0.0, 1e-12)
+    apart = float(np.nanmax(np.abs(new - old), initial=0.0)) / scale
+    if apart > TOLERANCES.get(kind, TOLERANCE):
+        yield f"{path}: apart by {apart:.1e} of their size (allowed: {TOLERANCES.get(kind, TOLERANCE):.0e})"
+
+
+def _is_numbers(value):
+    if isinstance(value, list):
+        return bool(value) and all(_is_numbers(item) for item in value)
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _short(value):
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _miniature(settings):
+    """The settings with one value for each entry of a grid, and fewer scenes to search on."""
+    small = {key: min(_MINIATURE[key], value) if key != "search_every" else _MINIATURE[key]
+             for key, value in settings.items() if key in _MINIATURE}  # fmt: skip
+    if "grid" in settings:
+        small["grid"] = {name: values[:1] for name, values in settings["grid"].items()}
+    return {**settings, **small}
+
+
+class _Watch:
+    """Stands in for the data sets and for what trains and predicts, and notes what passes."""
+
+    def __init__(self, study):
+        self.study = study
+        self.read, self.trainings, self.predictions = {}, [], []
+        self._policy, self._fitted = "float32", []
+
+    def in_place(self):
+        """A context in which a study gets its data from, trains and predicts with this object."""
+        real = cells.load, cells.instances, keras.Model.load_weights
+        replaced = [
+            (datasets, "load", _load),
+            (cells, "load", lambda split: _few(split, *_with_void(*real[0](split)))),
+            (cells, "instances", lambda split: _few(split, real[1](split))[0]),
+            (training, "precision", self._precision),
+            (training, "fit", self._fit),
+            (training, "predict", self._predict),
+            (training, "evaluate", self._evaluate),
+            (training, "save_weights", lambda model, path: path),
+            (keras.Model, "fit", lambda model, x, y=None, **options: self._fit_arrays(model, x, y, **options)),
+            (keras.Model, "load_weights", lambda model, path, **options: self._load_weights(model, path, real[2])),
+        ]
+        stack = contextlib.ExitStack()
+        for owner, name, stand_in in replaced:
+            stack.enter_context(mock.patch.object(owner, name, stand_in))
+        return stack
+
+    @contextlib.contextmanager
+    def _precision(self, policy):
+        before, self._policy = self._policy, policy
+        yield
+        self._policy = before
+
+    def _load_weights(self, model, path, load):
+        load(model, path)
+        if Path(path).name not in self.study.weights:  # its own it has just written, or would have
+            self.read[Path(path).name] = _digest(*(np.float16(w) for w in model.get_weights()))
+
+    def _fit_arrays(self, model, x, y, batch_size=32, **options):
+        if not any(model is fitted for fitted in self._fitted):
+            ends = range(batch_size, len(x) + 1, batch_size)
+            batches = ((x[end - batch_size : end], y[end - batch_size : end]) for end in ends)
+            self._note(model, lambda: list(itertools.islice(batches, STEPS)))
+        return keras.callbacks.History()
+
+    def _fit(self, model, data, *, epochs, **options):
+        def batches():
+            dataset = data(0) if callable(data) else data
+            return [tuple(map(ops.convert_to_numpy, batch)) for batch in dataset.take(STEPS)]
+
+        losses = self._note(model, batches)
+        return {"loss": losses, "epoch": list(range(1, len(losses) + 1))}
+
+    def _note(self, model, batches):
+        """Note a training; returns the losses of its first steps, none for a network that is like an earlier one."""
+        self._fitted.append(model)
+        notes = {
+            "network": model.name,
+            "precision": self._policy,
+            "parameters": [int(model.count_params()), sum(int(np.prod(w.shape)) for w in model.trainable_weights)],
+            "weights": _digest(*(f"{_plain_name(w.path)} {tuple(w.shape)} {w.trainable}" for w in model.weights)),
+            "start": [_rms(w) for w in model.weights],
+            "rates": _learning_rates(model.optimizer),
+        }
+        self.trainings.append(notes)
+        seen = [earlier["weights"] for earlier in self.trainings[:-1]]
+        _fix_weights(model)
+        if notes["weights"] not in seen and len(set(seen)) < STEPPED:
+            notes |= self._steps(model, batches())
+        return notes.get("losses", [])
+
+    def _steps(self, model, batches):
+        if len(batches) != STEPS:
+            raise ProbeError(f"{model.name} is trained on {len(batches)} batches an epoch; {STEPS} are needed.")
+        few = [tuple(part[: max(1, PIXELS // int(np.prod(batch[0].shape[1:3])))] for part in batch) for batch in batches]
+        logits = self._logits(model, few[0][0])
+        keras.utils.set_random_seed(0)
+        model.run_eagerly = True
+        losses = [_number(model.train_on_batch(*batch)) for batch in few]
+        after = [_sample(w, 2) for w in _spread(model.weights)]
+        return {"batches": [_describe(batch) for batch in batches], **logits, "losses": losses, "after": after}
+
+    def _logits(self, model, images):
+        logits = ops.convert_to_numpy(model(images, training=False))
+        return {"shape": list(logits.shape), "logits": _sample(logits), "logits_rms": _rms(logits)}
+
+    def _predict(self, model, images, batch_size=8):
+        """Fixed label maps: scores must not hang on a pixel that rounding moves. Noted are the first logits."""
+        notes = self._logits(model, np.asarray(images[:1]))
+        self.predictions.append(notes)
+        _, height, width, classes = notes["shape"]
+        return _blocks((len(images), height, width), classes)
+
+    def _evaluate(self, model, images, labels, classes, batch_size=8):
+        predicted = self._predict(model, images)
+        return metrics.scores(np.asarray(metrics.confusion_matrix(labels, predicted, classes)).astype("int64"))
+
+
+# Data
+
+
+def _load(name, split, size=None):
+    """A miniature of `datasets.load`: drawn pictures with void in a corner and a rare class in another."""
+    count, size = _COUNTS[name][split], size or _SIZES.get(name)
+    if name == "isbi2012":
+        images, labels = _with_void(*(x[:count] for x in cells.load("train")))
+        return tuple(np.repeat(np.repeat(x, 3, 1), 3, 2) for x in (images, labels))
+    first = {"train": 0, "val": 100, "test": 200}[split]
+    scenes = [toycam.scene(7, first + i, size=tuple(size)) for i in range(min(count, _DRAWN))]
+    images, labels = _with_void(np.stack([s.image for s in scenes]), np.stack([s.labels for s in scenes]))
+    order = np.arange(count) % len(scenes)
+    return images[order], labels[order]
+
+
+def _with_void(images, labels):
+    labels = labels.copy()
+    labels[:, -8:, -8:] = labels.max(initial=0, where=labels != 255)
+    labels[:, :8, : labels.shape[2] // 2] = 255
+    return images, labels
+
+
+def _few(split, *arrays):
+    return tuple(array if split == "train" else array[:2] for array in arrays)
+
+
+def _blocks(shape, classes):
+    """Label maps of 8x8 blocks of random classes, uint8 of this shape."""
+    rows, columns = -(-shape[1] // 8), -(-shape[2] // 8)
+    ids = np.random.default_rng(1).integers(classes, size=(shape[0], rows, columns), dtype=np.uint8)
+    return ids.repeat(8, 1).repeat(8, 2)[:, : shape[1], : shape[2]]
+
+
+# Weights
+
+
+def _fix_weights(model):
+    """Give all weights values that NumPy draws, of a size that keeps activations near theirs."""
+    for index, weight in enumerate(model.weights):
+        rng, shape = np.random.default_rng([index, *weight.shape]), tuple(weight.shape)
+        if "kernel" in weight.name:
+            values = rng.normal(0, np.sqrt(1.5 / np.prod(shape[:-1])), shape)
+        else:
+            values = ops.convert_to_numpy(weight) + rng.uniform(-0.1, 0.1, shape)
+        weight.assign(values.astype("float32"))
+
+
+def _spread(weights):
+    """The kernels, and the statistics of normalisation, evenly chosen: `SAMPLES` / 2 tensors at most.
+
+    Biases are left out: before a normalisation their gradient is rounding alone, which Adam makes large.
+    """
+    chosen = [w for w in weights if len(w.shape) > 1 or "moving" in w.name]
+    places = np.linspace(0, len(chosen) - 1, min(len(chosen), SAMPLES // 2)).round().astype(int)
+    return [chosen[place] for place in places]
+
+
+def _learning_rates(optimizer):
+    """At the first, the middle and the last step of the schedule."""
+    schedule = optimizer._learning_rate
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return [_number(optimizer.learning_rate)]
+    steps = schedule.decay_steps
+    return [_number(schedule(step)) for step in (0, steps // 2, steps - 1)]
+
+
+# Numbers
+
+
+def _describe(batch):
+    """Whole numbers by their digest, others by a sample."""
+    return [_digest(part) if part.dtype.kind in "iu" else _sample(part) for part in batch]
+
+
+def _digest(*parts):
+    digest = hashlib.sha256()
+    for part in parts:
+        head = f"{part.dtype} {part.shape}\n" if isinstance(part, np.ndarray) else ""
+        content = np.ascontiguousarray(part).tobytes() if isinstance(part, np.ndarray) else f"{part}\n".encode()
+        digest.update(head.encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def _sample(values, count=SAMPLES):
+    flat = np.asarray(ops.convert_to_numpy(values), "float64").ravel()
+    return flat[np.random.default_rng(flat.size).integers(flat.size, size=count)].tolist()
+
+
+def _rms(values):
+    return float(np.sqrt(np.mean(np.square(np.asarray(ops.convert_to_numpy(values), "float64")))))
+
+
+def _number(value):
+    return float(ops.convert_to_numpy(value[0] if isinstance(value, list | tuple) else value))
+
+
+def _plain_name(path):
+    """A weight's path without the numbers that Keras gives to layers without a name."""
+    return re.sub(r"_\d+(?=/|$)", "", path)
+
+
+def _rounded(value):
+    """The value as JSON gives it back, numbers with six digits; NaN becomes None."""
+    if isinstance(value, dict):
+        return {str(key): _rounded(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    if isinstance(value, float):
+        return None if value != value else float(f"{value:.6g}")
+    return value
