@@ -1,7 +1,7 @@
 # Everything runs in .venv, which `tools/make_env.sh` makes from requirements.lock. PYTHON=... chooses the interpreter.
 # Only the reference of tests/test_addons.py has .venv-addons, for an older Python: ADDONS_PYTHON=... chooses that.
 PY := .venv/bin/python
-NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=1200
 NBSTRIPOUT := --keep-output --keep-count --keep-id
 
 # Only this environment's Jupyter settings and kernel count; nothing is read from or written to the home directory.

@@ -1,7 +1,10 @@
 """Running a lesson: outputs are saved normalised; one that fails or may not be saved stays as it was."""
 
+import re
+
 import nbformat
 import pytest
+import records
 import run_lessons
 
 
@@ -28,15 +31,29 @@ def test_outputs_are_saved_and_a_second_run_changes_nothing(lesson):
     notebook = nbformat.read(path, 4)
     assert [cell.execution_count for cell in notebook.cells[1:]] == [1, 2]
     assert notebook.cells[2].outputs[0].data["text/plain"] == "('1', 21)"
-    assert notebook.metadata == {"kernelspec": run_lessons.KERNEL, "language_info": {"name": "python"}}
+    assert set(notebook.metadata) == {"kernelspec", "language_info", "segcourse"}
+    assert records.why_stale(notebook) == ""
+    assert records.of(notebook)["seconds"] < 60 and " cores of " in records.of(notebook)["machine"]
     assert (
         said[1].strip() == "First part"
         and said[2].endswith("s  x = 20")
         and said[-1].startswith("01_lesson.ipynb: ")
     )
-    saved = path.read_bytes()
+    saved = without_seconds(path)
     run_lessons.run_lesson(path, said.append)
-    assert path.read_bytes() == saved
+    assert without_seconds(path) == saved
+
+
+def without_seconds(path):
+    return re.sub(r'"seconds": \d+', "", path.read_text(encoding="utf-8"))
+
+
+def test_the_normal_form_keeps_the_record_and_drops_other_metadata():
+    lesson = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")], metadata={"widgets": {"x": 1}})
+    assert set(nbformat.reads(run_lessons.normalize(lesson), 4).metadata) == {"kernelspec", "language_info"}
+    records.store(lesson, 1.4, "2 cores of a machine")
+    kept = nbformat.reads(run_lessons.normalize(lesson), 4)
+    assert records.of(kept) == records.of(lesson) and records.of(kept)["seconds"] == 1
 
 
 REFUSED = {
