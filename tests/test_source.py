@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from segcourse.studies import source
+from segcourse.studies.core import source
 
 FILES = {
     "__init__.py": """

@@ -8,7 +8,7 @@ import ast
 import hashlib
 import re
 
-from segcourse.studies import source
+from segcourse.studies.core import source
 
 DATA = source.PACKAGE.parent / "data"
 KEY = "segcourse"

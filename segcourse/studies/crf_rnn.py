@@ -7,22 +7,18 @@ iterations. Scored are the test scenes, after every iteration from 0 (the networ
 
 import itertools
 
-import keras
 import numpy as np
 from keras import ops
 
 from segcourse import datasets, metrics, training
 from segcourse.datasets import toycam
 from segcourse.encoders.transfer import transplant
-from segcourse.encoders.vgg import vgg16
 from segcourse.layers.crf import BilateralFilter, SpatialFilter, mean_field, normalized
-from segcourse.losses import MaskedCrossEntropy
 from segcourse.models.crf_rnn import crf_rnn, start_from_fcn8s, without_crf
 from segcourse.models.fcn import fcn8s
-from segcourse.paths import data_file
 from segcourse.studies import Study, vgg16_toycam
+from segcourse.studies.core import fitting, scoring
 
-WIDTHS = (1, 2, 4, 8, 16)  # pixels, half widths of the bands around true outlines
 SEARCHED = ("sigma_xy", "sigma_rgb", "spatial_weight", "bilateral_weight")
 # What is trained, and the iterations in training.
 VARIANTS = {
@@ -38,13 +34,13 @@ def _run(seed, settings):
     seed, classes = int(seed), len(datasets.spec("toycam"))
     start = _fcn8s(data["train"], seed, classes, settings)
     results = {"search": search(data["val"], start, classes, settings)}
-    crf = best(results["search"])
+    crf = scoring.best(results["search"], SEARCHED)
     for variant, (trained, iterations) in VARIANTS.items():
         model = train(start, crf, trained, iterations, data["train"], seed, classes, settings)
         if variant == "network":
             # The separate CRF is chosen anew for the network as it is now.
             results["search again"] = search(data["val"], without_crf(model), classes, settings)
-            model = with_crf(model, best(results["search again"]), classes, settings)
+            model = with_crf(model, scoring.best(results["search again"], SEARCHED), classes, settings)
         maps = maps_by_iteration(model, data["test"][0], settings["batch"])
         results[variant] = {**measure(data["test"][1], maps, classes), **learned(model)}
     return results
@@ -53,56 +49,38 @@ def _run(seed, settings):
 def _fcn8s(train, seed, classes, settings):
     """The FCN-8s that everything starts from, trained in one go from the classifier of lesson 01."""
     training.set_seed(seed)
-    classifier = vgg16((96, 96, 3), classes, settings["network"]["width"])
-    classifier.load_weights(data_file(f"weights/{vgg16_toycam.WEIGHTS}"))
+    classifier = vgg16_toycam.classifier(settings["network"]["width"])
     with training.precision(settings["precision"]):
         model = fcn8s(classes=classes, **settings["network"])
     transplant(classifier, model)
-    batch = settings["start"]["batch"]
-    steps = settings["start"]["epochs"] * (len(train[0]) // batch)
-    optimizer = keras.optimizers.Adam(training.poly(settings["start"]["learning_rate"], steps))
-    training.compile(model, optimizer, MaskedCrossEntropy())
-    data = datasets.epochs(*train, batch, augment=datasets.Augment(**settings["augment"]), seed=seed)
-    training.fit(model, data, epochs=settings["start"]["epochs"])
+    fitting.fit(model, train, {**settings, **settings["start"]}, seed)
     return model
 
 
 def search(val, network, classes, settings):
     """The mean IoU of a network with each CRF of the grid: a list of dicts, the parameters and "miou"."""
     images, labels = (values[: settings["search_scenes"]] for values in val)
-    logits, grid, results = logits_of(network, images, settings["batch"]), settings["grid"], []
-    for widths in itertools.product(grid["sigma_xy"], grid["sigma_rgb"]):
+    logits, grid, results = scoring.logits_of(network, images, settings["batch"]), settings["grid"], []
+    for widths in scoring.grid({name: grid[name] for name in SEARCHED[:2]}):
         counts = {}
         for i in range(0, len(images), settings["batch"]):
             part = slice(i, i + settings["batch"])
-            kernels = _kernels(images[part], *widths, settings["sigma_spatial"])
-            for weights in itertools.product(grid["spatial_weight"], grid["bilateral_weight"]):
+            kernels = _kernels(images[part], settings["sigma_spatial"], **widths)
+            for weights in itertools.product(*(grid[name] for name in SEARCHED[2:])):
                 pairwise = list(zip(weights, kernels, strict=True))
                 scores = mean_field(logits[part], pairwise, iterations=settings["search_iterations"])
                 matrix = metrics.confusion_matrix(labels[part], ops.argmax(scores, -1), classes)
                 counts[weights] = counts.get(weights, 0) + ops.convert_to_numpy(matrix).astype("int64")
         for weights, matrix in counts.items():
-            parameters = dict(zip(SEARCHED, (*widths, *weights), strict=True))
+            parameters = {**widths, **dict(zip(SEARCHED[2:], weights, strict=True))}
             results.append({**parameters, "miou": metrics.scores(matrix)["miou"]})
     return results
 
 
-def _kernels(images, sigma_xy, sigma_rgb, sigma_spatial):
+def _kernels(images, sigma_spatial, sigma_xy, sigma_rgb):
     spatial = SpatialFilter(*images.shape[1:3], sigma_spatial)
     bilateral = BilateralFilter(images, sigma_xy, sigma_rgb)
     return normalized(spatial, images, "after"), normalized(bilateral, images, "after")
-
-
-def best(found):
-    """The searched parameters with the highest mean IoU."""
-    first = max(found, key=lambda row: row["miou"])
-    return {name: first[name] for name in SEARCHED}
-
-
-def logits_of(network, images, batch):
-    """Logits of all images, float32 [N, H, W, C]."""
-    parts = [network(images[i : i + batch], training=False) for i in range(0, len(images), batch)]
-    return np.concatenate([ops.convert_to_numpy(part) for part in parts])
 
 
 def with_crf(source, crf, classes, settings, iterations=5):
@@ -121,13 +99,8 @@ def train(start, crf, trained, iterations, data, seed, classes, settings):
     student = without_crf(model) if trained == "network" else model
     for layer in model.layers if trained == "crf" else ():
         layer.trainable = layer.name == "crf"
-    batch, epochs = settings["batch"], settings["epochs"]
-    schedule = training.poly(settings["learning_rate"], epochs * (len(data[0]) // batch))
-    training.compile(student, keras.optimizers.Adam(schedule), MaskedCrossEntropy())
-    if student is model:
-        training.scale_learning_rate(model, {"crf": settings["crf_learning_rate_factor"]})
-    augment = datasets.Augment(**settings["augment"])
-    training.fit(student, datasets.epochs(*data, batch, augment=augment, seed=1000 * seed), epochs=epochs)
+    factors = {"crf": settings["crf_learning_rate_factor"]} if student is model else None
+    fitting.fit(student, data, settings, 1000 * seed, lr_factors=factors)
     return model
 
 
@@ -136,14 +109,8 @@ def measure(labels, maps, classes):
     matrices = [metrics.confusion_matrix(labels, predictions, classes) for predictions in maps]
     return {
         "miou": [metrics.scores(matrix)["miou"] for matrix in matrices],
-        "iterations": {t: _scores(labels, maps[t], classes) for t in (0, 5, 10)},
+        "iterations": {t: scoring.scores(labels, maps[t], classes, scoring.BANDS) for t in (0, 5, 10)},
     }
-
-
-def _scores(labels, predictions, classes):
-    scores = metrics.scores(metrics.confusion_matrix(labels, predictions, classes))
-    bands = {w: metrics.trimap_iou(labels, predictions, classes, width=w) for w in WIDTHS}
-    return {**scores, "boundary_f1": metrics.boundary_f1(labels, predictions, classes), "trimap_iou": bands}
 
 
 def maps_by_iteration(model, images, batch, most=10):
@@ -177,9 +144,8 @@ def per_seed(stored, score):
         "joint, 5 at test": ("joint", "5"),
         "joint, 10 in training": ("joint, 10 in training", "10"),
     }
-    seeds = stored["results"].values()
     return {
-        name: [seed[variant]["iterations"][iterations][score] for seed in seeds]
+        name: scoring.by_seed(stored, lambda part, v=variant, i=iterations: part[v]["iterations"][i][score])
         for name, (variant, iterations) in steps.items()
     }
 
@@ -187,11 +153,7 @@ def per_seed(stored, score):
 def table(stored):
     """Mean and standard deviation over the seeds, in percent: dict name -> score -> (mean, spread)."""
     names = ("pixel_accuracy", "mean_accuracy", "miou", "boundary_f1")
-    scores = {name: per_seed(stored, name) for name in names}
-    return {
-        step: {n: (100 * np.mean(scores[n][step]), 100 * np.std(scores[n][step], ddof=1)) for n in names}
-        for step in scores["miou"]
-    }
+    return scoring.table({name: per_seed(stored, name) for name in names})
 
 
 STUDY = Study(
@@ -214,34 +176,9 @@ STUDY = Study(
         },
         "search_scenes": 24,
         "search_iterations": 5,
-        "augment": {
-            "scale": [1.0, 1.0],
-            "brightness": 0.1,
-            "contrast": 0.1,
-            "saturation": 0.1,
-            "hue": 0.0,
-            "blur": 0.0,
-        },
+        "augment": fitting.COLORS_ONLY,
         "toycam_version": toycam.VERSION,
     },
-    code=(
-        "models/crf_rnn.py",
-        "models/fcn.py",
-        "layers/alignment.py",
-        "layers/bilinear.py",
-        "layers/crf/exact.py",
-        "layers/crf/spatial.py",
-        "layers/crf/lattice.py",
-        "layers/crf/mean_field.py",
-        "layers/crf/recurrent.py",
-        "encoders/transfer.py",
-        "encoders/vgg.py",
-        "losses/cross_entropy.py",
-        "metrics/confusion.py",
-        "metrics/boundaries.py",
-        "datasets/augment.py",
-        "studies/crf_rnn.py",
-    ),
     parts=("1", "2", "3"),
     run=_run,
 )

@@ -7,12 +7,11 @@ on them, so the network is surer there than on new ones.
 
 import numpy as np
 
-from segcourse import datasets, training
+from segcourse import datasets
 from segcourse.models.crf_rnn import without_crf
-from segcourse.models.fcn import fcn8s
-from segcourse.paths import data_file, data_folder
 from segcourse.studies import Study, fcn8s_camvid
 from segcourse.studies import crf_rnn as toy
+from segcourse.studies.core import fitting, scoring
 
 WEIGHTS = "crf_rnn_camvid.weights.h5"
 SAMPLE = "every_12th"  # the photographs that the lesson scores again
@@ -23,18 +22,17 @@ def _run(part, settings):
     train, val = datasets.load("camvid", "train"), datasets.load("camvid", "val")
     held_out = np.arange(len(train[0])) % settings["held_out_every"] == 0
     chosen, train = [x[held_out] for x in train], [x[~held_out] for x in train]
-    start = fcn8s(classes=classes, **fcn8s_camvid.STUDY.settings["network"])
-    start.load_weights(data_file(f"weights/{fcn8s_camvid.WEIGHTS}"))
+    start = fcn8s_camvid.network()
     results = {"search": toy.search(chosen, start, classes, settings)}
-    crf = toy.best(results["search"])
+    crf = scoring.best(results["search"], toy.SEARCHED)
 
     network = toy.train(start, crf, "network", 0, train, settings["seed"], classes, settings)
     results["search again"] = toy.search(chosen, without_crf(network), classes, settings)
-    separate = toy.with_crf(network, toy.best(results["search again"]), classes, settings)
+    separate = toy.with_crf(network, scoring.best(results["search again"], toy.SEARCHED), classes, settings)
     results["network"] = _measure(separate, *val, classes, settings)
 
     joint = toy.train(start, crf, "everything", 5, train, settings["seed"], classes, settings)
-    training.save_weights(joint, data_folder() / "weights" / WEIGHTS)
+    fitting.write_weights(joint, WEIGHTS)
     return {**results, "joint": _measure(joint, *val, classes, settings)}
 
 
@@ -69,7 +67,6 @@ STUDY = Study(
         "augment": {"crop": [180, 240], "scale": [0.8, 1.25]},
         "seed": 0,
     },
-    code=(*toy.STUDY.code, "studies/crf_rnn_camvid.py"),
     parts=("val",),
     run=_run,
     weights=(WEIGHTS,),

@@ -4,8 +4,6 @@ The CRF's parameters are chosen on validation scenes, for each network by itself
 test scenes, before and after.
 """
 
-import itertools
-
 import numpy as np
 from keras import ops
 
@@ -15,8 +13,9 @@ from segcourse.layers.crf import dense_crf
 from segcourse.models.deeplab_v1 import deeplab_v1
 from segcourse.studies import Study
 from segcourse.studies import deeplab_v1 as rates
+from segcourse.studies.core import scoring
+from segcourse.studies.core.scoring import BANDS, logits_of
 
-WIDTHS = (1, 2, 4, 8, 16)  # pixels, half widths of the bands around true outlines
 SEARCHED = ("w_bilateral", "sigma_xy", "sigma_rgb")
 
 
@@ -26,15 +25,9 @@ def _run(seed, settings):
     trained, _ = rates.train(data["train"], int(seed), settings, rate=settings["rate"])
     model = deeplab_v1(classes=classes, width=settings["width"], rate=settings["rate"])  # in float32
     model.set_weights(trained.get_weights())
-    images, labels = (x[: settings["search_scenes"]] for x in data["val"])
-    found = search(images, labels, model, classes, settings)
-    return {"search": found, **before_and_after(*data["test"], model, classes, best(found), settings)}
-
-
-def logits_of(model, images, batch):
-    """Logits of all images, float32 [N, H, W, C]."""
-    parts = [model(images[i : i + batch], training=False) for i in range(0, len(images), batch)]
-    return np.concatenate([ops.convert_to_numpy(part) for part in parts])
+    found = search(*(x[: settings["search_scenes"]] for x in data["val"]), model, classes, settings)
+    parameters = scoring.best(found, SEARCHED)
+    return {"search": found, **before_and_after(*data["test"], model, classes, parameters, settings)}
 
 
 def refine(images, logits, batch, **parameters):
@@ -49,18 +42,11 @@ def refine(images, logits, batch, **parameters):
 def search(images, labels, model, classes, settings):
     """The mean IoU for each combination on the grid: a list of dicts, the parameters and "miou"."""
     logits, results = logits_of(model, images, settings["batch"]), []
-    for values in itertools.product(*(settings["grid"][name] for name in SEARCHED)):
-        parameters = dict(zip(SEARCHED, values, strict=True))
+    for parameters in scoring.grid({name: settings["grid"][name] for name in SEARCHED}):
         predictions = refine(images, logits, settings["batch"], **parameters, **settings["fixed"])
         counts = metrics.confusion_matrix(labels, predictions, classes)
         results.append({**parameters, "miou": metrics.scores(counts)["miou"]})
     return results
-
-
-def best(found):
-    """The searched parameters with the highest mean IoU."""
-    first = max(found, key=lambda row: row["miou"])
-    return {name: first[name] for name in SEARCHED}
 
 
 def before_and_after(images, labels, model, classes, parameters, settings):
@@ -76,13 +62,8 @@ def before_and_after(images, labels, model, classes, parameters, settings):
 
 def measure(labels, predictions, classes):
     """All scores of label maps, with the mean IoU in bands and the accuracy by distance to an outline."""
-    scores = metrics.scores(metrics.confusion_matrix(labels, predictions, classes))
-    return {
-        **scores,
-        "boundary_f1": metrics.boundary_f1(labels, predictions, classes),
-        "trimap_iou": {w: metrics.trimap_iou(labels, predictions, classes, width=w) for w in WIDTHS},
-        "accuracy_by_distance": accuracy_by_distance(labels, predictions),
-    }
+    scores = scoring.scores(labels, predictions, classes, BANDS)
+    return {**scores, "accuracy_by_distance": accuracy_by_distance(labels, predictions)}
 
 
 def accuracy_by_distance(labels, predictions, void=255):
@@ -92,12 +73,12 @@ def accuracy_by_distance(labels, predictions, void=255):
         labels, predictions: integer ids [N, H, W].
 
     Returns:
-        dict "up to w" (w of `WIDTHS`: at most w rows and w columns from a pixel of another class or void, and
+        dict "up to w" (w of `BANDS`: at most w rows and w columns from a pixel of another class or void, and
         not in an earlier ring) and "beyond" -> [accuracy, share].
     """
     right, valid = labels == predictions, labels != void
     rings, inner = {}, np.zeros(labels.shape, bool)
-    for width in WIDTHS:
+    for width in BANDS:
         near = _near(labels, width)
         rings[f"up to {width}"] = near & ~inner & valid
         inner = near
@@ -115,17 +96,16 @@ def _near(labels, width):
 
 def per_seed(stored, when, score):
     """A score "before" or "after" the CRF: list over the seeds."""
-    return [results[when][score] for results in stored["results"].values()]
+    return scoring.by_seed(stored, lambda part: part[when][score])
 
 
 def table(stored):
     """Mean and standard deviation over the seeds, in percent: "before", "after", "gain" -> score -> pair."""
-    rows = {}
+    values = {}
     for score in ("pixel_accuracy", "mean_accuracy", "miou", "boundary_f1"):
-        before, after = (100 * np.array(per_seed(stored, when, score)) for when in ("before", "after"))
-        for name, values in (("before", before), ("after", after), ("gain", after - before)):
-            rows.setdefault(name, {})[score] = (values.mean(), values.std(ddof=1))
-    return rows
+        before, after = (np.array(per_seed(stored, when, score)) for when in ("before", "after"))
+        values[score] = {"before": before, "after": after, "gain": after - before}
+    return scoring.table(values)
 
 
 STUDY = Study(
@@ -144,24 +124,6 @@ STUDY = Study(
         "fixed": {"w_spatial": 1, "sigma_spatial": 2, "iterations": 10},
         "toycam_version": toycam.VERSION,
     },
-    code=(
-        "models/deeplab_v1.py",
-        "models/fcn.py",
-        "layers/alignment.py",
-        "layers/bilinear.py",
-        "layers/crf/exact.py",
-        "layers/crf/spatial.py",
-        "layers/crf/lattice.py",
-        "layers/crf/mean_field.py",
-        "encoders/transfer.py",
-        "encoders/vgg.py",
-        "losses/cross_entropy.py",
-        "metrics/confusion.py",
-        "metrics/boundaries.py",
-        "datasets/augment.py",
-        "studies/deeplab_v1.py",
-        "studies/deeplab_v1_crf.py",
-    ),
     parts=("1", "2", "3"),
     run=_run,
 )

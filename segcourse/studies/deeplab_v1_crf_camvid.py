@@ -4,6 +4,7 @@ from segcourse import datasets
 from segcourse.studies import Study
 from segcourse.studies import deeplab_v1_camvid as trained
 from segcourse.studies import deeplab_v1_crf as toy
+from segcourse.studies.core import scoring
 
 
 def _run(part, settings):
@@ -11,10 +12,11 @@ def _run(part, settings):
     model = trained.network(trained.STUDY.settings)
     held_out = trained.held_out(trained.STUDY.settings)
     images, labels = (x[held_out][:: settings["search_every"]] for x in datasets.load("camvid", "train"))
-    logits = toy.logits_of(model, images, settings["batch"])
+    logits = scoring.logits_of(model, images, settings["batch"])
     alone = toy.measure(labels, logits.argmax(-1), classes)["miou"]
     found = toy.search(images, labels, model, classes, settings)
-    scores = toy.before_and_after(*datasets.load("camvid", "val"), model, classes, toy.best(found), settings)
+    parameters = scoring.best(found, toy.SEARCHED)
+    scores = toy.before_and_after(*datasets.load("camvid", "val"), model, classes, parameters, settings)
     return {"search_without": alone, "search": found, **scores}
 
 
@@ -27,7 +29,6 @@ STUDY = Study(
         "grid": {"w_bilateral": [1, 3], "sigma_xy": [10, 20], "sigma_rgb": [4, 8]},
         "fixed": {"w_spatial": 1, "sigma_spatial": 2, "iterations": 10},
     },
-    code=(*toy.STUDY.code, "studies/deeplab_v1_camvid.py", "studies/deeplab_v1_crf_camvid.py"),
     parts=("val",),
     run=_run,
 )

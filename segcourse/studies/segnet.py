@@ -1,18 +1,17 @@
 """SegNet's decoder table on ToyCam (Badrinarayanan et al. 2015, Table 1), at equal budget for all decoders.
 
-One encoder, nine ways to come back to full resolution; everything else is the same: batches, steps,
-learning rates, seeds. The loss is balanced by the median frequency; two decoders are trained without
-balancing as well.
+One encoder, nine ways to come back to full resolution; everything else is the same: batches, steps, learning
+rates, seeds. The loss is balanced by the median frequency; two decoders are trained without balancing too.
 """
 
 import keras
-import numpy as np
 
-from segcourse import datasets, metrics, prediction, training
+from segcourse import datasets, training
 from segcourse.datasets import toycam
-from segcourse.losses import MaskedCrossEntropy, median_frequency_weights
+from segcourse.losses import median_frequency_weights
 from segcourse.models.segnet import DECODERS, encoder_storage, segnet_basic
 from segcourse.studies import Study
+from segcourse.studies.core import fitting, scoring
 
 LOSSES = ("balanced", "natural")
 SCORES = ("pixel_accuracy", "mean_accuracy", "miou", "boundary_f1")
@@ -33,37 +32,21 @@ def _one(decoder, loss, data, seed, settings):
     with training.precision(settings["precision"]):
         model = segnet_basic(classes=classes, width=settings["width"], decoder=decoder)
     weights = median_frequency_weights(data["train"][1], classes) if loss == "balanced" else None
-    epochs, batch = settings["epochs"], settings["batch"]
-    schedule = training.poly(settings["learning_rate"], epochs * (len(data["train"][0]) // batch))
-    training.compile(model, keras.optimizers.Adam(schedule), MaskedCrossEntropy(class_weights=weights))
-    augment = datasets.Augment(**settings["augment"])
-    history = training.fit(
-        model, datasets.epochs(*data["train"], batch, augment=augment, seed=seed), epochs=epochs
-    )
-    return {**_measure(model, *data["test"], classes), "training_loss": history["loss"]}
-
-
-def _measure(model, images, labels, classes):
-    scores = prediction.evaluate(model, images, labels, classes)
-    predictions = prediction.predict(model, images)
-    return {**scores, "boundary_f1": metrics.boundary_f1(labels, predictions, classes)}
+    history = fitting.fit(model, data["train"], settings, seed, class_weights=weights)
+    return {**scoring.measure(model, *data["test"], classes), "training_loss": history["loss"]}
 
 
 def per_seed(stored, score, loss="balanced"):
     """A score of each decoder: dict decoder -> list over the seeds."""
-    seeds = [results[loss] for results in stored["results"].values()]
-    return {decoder: [seed[decoder][score] for seed in seeds] for decoder in seeds[0]}
+    decoders = stored["settings"][loss]
+    return {
+        name: scoring.by_seed(stored, lambda part, name=name: part[loss][name][score]) for name in decoders
+    }
 
 
 def table(stored, loss="balanced"):
     """Mean and standard deviation over the seeds, in percent: dict decoder -> score -> (mean, spread)."""
-    seeds = {score: per_seed(stored, score, loss) for score in SCORES}
-    return {
-        decoder: {
-            s: (100 * np.mean(seeds[s][decoder]), 100 * np.std(seeds[s][decoder], ddof=1)) for s in SCORES
-        }
-        for decoder in seeds["miou"]
-    }
+    return scoring.table({score: per_seed(stored, score, loss) for score in SCORES})
 
 
 def storage(size=(360, 480)):
@@ -83,29 +66,9 @@ STUDY = Study(
         "batch": 8,
         "balanced": list(DECODERS),
         "natural": ["max-unpooling", "fcn-basic"],
-        "augment": {
-            "scale": [1.0, 1.0],
-            "brightness": 0.1,
-            "contrast": 0.1,
-            "saturation": 0.1,
-            "hue": 0.0,
-            "blur": 0.0,
-        },
+        "augment": fitting.COLORS_ONLY,
         "toycam_version": toycam.VERSION,
     },
-    code=(
-        "models/segnet.py",
-        "layers/unpooling.py",
-        "layers/local_response.py",
-        "layers/alignment.py",
-        "layers/bilinear.py",
-        "losses/balancing.py",
-        "losses/cross_entropy.py",
-        "metrics/confusion.py",
-        "metrics/boundaries.py",
-        "datasets/augment.py",
-        "studies/segnet.py",
-    ),
     parts=("1", "2", "3"),
     run=_run,
 )

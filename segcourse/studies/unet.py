@@ -5,7 +5,8 @@ full method with one thing changed; data, steps, order of the pictures and learn
 seed has six training pictures of its own, and all are scored on the same 50 test pictures.
 """
 
-import keras
+import functools
+
 import numpy as np
 
 from segcourse import datasets, metrics, prediction, training
@@ -13,9 +14,9 @@ from segcourse.datasets import cells
 from segcourse.datasets.borders import border_weights, weighted_epochs
 from segcourse.datasets.elastic import Elastic
 from segcourse.datasets.labels import instances_of
-from segcourse.losses import MaskedCrossEntropy
 from segcourse.models.unet import unet
 from segcourse.studies import Study
+from segcourse.studies.core import fitting, scoring
 
 # What each variant changes of the full method.
 VARIANTS = {
@@ -46,19 +47,17 @@ def train(seed, settings):
     weights = [
         border_weights(ids, w0=settings["w0"], sigma=settings["sigma"]) for ids in cells.instances("train")
     ]
-    augment = dict(settings["augment"])
-    if settings["strength"]:
-        augment = Elastic(strength=settings["strength"], **augment)
-    else:
-        augment = datasets.Augment(**augment)
-    data = weighted_epochs(
-        images, labels, np.stack(weights)[chosen], settings["batch"], augment=augment, seed=seed
+    view = (
+        functools.partial(Elastic, strength=settings["strength"])
+        if settings["strength"]
+        else datasets.Augment
     )
+    weights = np.stack(weights)[chosen]
+    augment, batch = view(**settings["augment"]), settings["batch"]
+    data = weighted_epochs(images, labels, weights, batch, augment=augment, seed=seed)
     training.set_seed(seed)
     model = unet(skips=settings["skips"], **settings["network"])
-    steps = settings["epochs"] * (len(chosen) // settings["batch"])
-    optimizer = keras.optimizers.Adam(training.poly(settings["learning_rate"], steps))
-    training.compile(model, optimizer, MaskedCrossEntropy())
+    fitting.compile(model, settings, len(chosen))
     training.fit(model, lambda epoch: data(epoch).map(_grey), epochs=settings["epochs"])
     return model
 
@@ -79,13 +78,12 @@ def measure(model, split):
 
 def per_seed(stored, score):
     """A score of each variant: dict variant -> list over the seeds."""
-    return {variant: [part[variant][score] for part in stored["results"].values()] for variant in VARIANTS}
+    return {v: scoring.by_seed(stored, lambda part, v=v: part[v][score]) for v in VARIANTS}
 
 
 def table(stored):
     """Mean and standard deviation over the seeds: dict variant -> score -> (mean, spread)."""
-    seeds = {score: per_seed(stored, score) for score in SCORES}
-    return {v: {s: (np.mean(seeds[s][v]), np.std(seeds[s][v], ddof=1)) for s in SCORES} for v in VARIANTS}
+    return scoring.table({score: per_seed(stored, score) for score in SCORES}, factor=1)
 
 
 STUDY = Study(
@@ -104,31 +102,9 @@ STUDY = Study(
         "w0": 10.0,
         "sigma": 3.0,
         "strength": 6.0,
-        "augment": {
-            "flip": False,
-            "scale": [1.0, 1.0],
-            "brightness": 0.1,
-            "contrast": 0.2,
-            "saturation": 0.0,
-            "hue": 0.0,
-            "blur": 0.0,
-        },
+        "augment": {**fitting.COLORS_ONLY, "flip": False, "contrast": 0.2, "saturation": 0.0},
         "cells_version": cells.VERSION,
     },
-    code=(
-        "models/unet.py",
-        "layers/alignment.py",
-        "layers/normalization.py",
-        "layers/valid_size.py",
-        "datasets/borders.py",
-        "datasets/elastic.py",
-        "datasets/augment.py",
-        "losses/cross_entropy.py",
-        "metrics/confusion.py",
-        "metrics/boundaries.py",
-        "metrics/objects.py",
-        "studies/unet.py",
-    ),
     parts=("1", "2", "3"),
     run=_run,
 )

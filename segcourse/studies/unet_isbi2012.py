@@ -1,16 +1,14 @@
 """A laptop-sized U-Net on ISBI 2012, as in the paper: valid convolutions, no normalization, a tile a step."""
 
-import keras
 import numpy as np
 
 from segcourse import datasets, metrics, prediction, training
 from segcourse.datasets.borders import border_weights, weighted_epochs
 from segcourse.datasets.elastic import Elastic
 from segcourse.datasets.labels import instances_of
-from segcourse.losses import MaskedCrossEntropy
 from segcourse.models.unet import unet
-from segcourse.paths import data_folder
 from segcourse.studies import Study
+from segcourse.studies.core import fitting
 
 WEIGHTS = "unet_isbi2012.weights.h5"
 MARGIN = 92  # what the valid convolutions take from each side
@@ -49,11 +47,9 @@ def _run(part, settings):
     )
     with training.precision(settings["precision"]):
         model = unet(**settings["network"])
-    steps = settings["epochs"] * (len(tiles[0]) // settings["batch"])
-    optimizer = keras.optimizers.Adam(training.poly(settings["learning_rate"], steps))
-    training.compile(model, optimizer, MaskedCrossEntropy())
+    fitting.compile(model, settings, len(tiles[0]))
     history = training.fit(model, lambda epoch: data(epoch).map(_to_network), epochs=settings["epochs"])
-    training.save_weights(model, data_folder() / "weights" / WEIGHTS)
+    fitting.write_weights(model, WEIGHTS)
     plain = unet(**settings["network"])
     plain.set_weights(model.get_weights())
     return {**measure(plain, settings["score_tile"]), "training_loss": history["loss"]}
@@ -108,20 +104,6 @@ STUDY = Study(
         "weights": {"w0": 10.0, "sigma": 5.0},
         "augment": {"scale": [1.0, 1.0], "saturation": 0.0, "hue": 0.0, "blur": 0.0, "strength": 10.0},
     },
-    code=(
-        "models/unet.py",
-        "layers/alignment.py",
-        "layers/valid_size.py",
-        "datasets/borders.py",
-        "datasets/elastic.py",
-        "datasets/augment.py",
-        "losses/cross_entropy.py",
-        "metrics/confusion.py",
-        "metrics/boundaries.py",
-        "metrics/objects.py",
-        "prediction/tiling.py",
-        "studies/unet_isbi2012.py",
-    ),
     parts=("val",),
     run=_run,
     weights=(WEIGHTS,),

@@ -1,5 +1,4 @@
-"""The classifier that lesson 01 starts from: a narrow VGG16 that names the class at the centre of a ToyCam
-window."""
+"""The classifier that lesson 01 starts from: a narrow VGG16 that names the class in a ToyCam window's middle."""
 
 import keras
 import numpy as np
@@ -7,8 +6,8 @@ import numpy as np
 from segcourse import datasets, training
 from segcourse.datasets import toycam
 from segcourse.encoders.vgg import MEAN_RGB, vgg16
-from segcourse.paths import data_folder
 from segcourse.studies import Study
+from segcourse.studies.core import fitting
 
 WEIGHTS = "vgg16_toycam.weights.h5"
 
@@ -53,7 +52,7 @@ def _run(part, settings):
         )
         windows[::2] = windows[::2, :, ::-1]
         model.fit(windows, classes, batch_size=batch, epochs=epoch + 1, initial_epoch=epoch, verbose=0)
-    training.save_weights(model, data_folder() / "weights" / WEIGHTS)
+    fitting.write_weights(model, WEIGHTS)
     windows, classes = draw_windows(
         *datasets.load("toycam", "val"), settings["test_windows"], side, settings["seed"]
     )
@@ -62,6 +61,11 @@ def _run(part, settings):
         "accuracy": right.mean(),
         "accuracy_by_class": [right[classes == c].mean() for c in np.unique(classes)],
     }
+
+
+def classifier(width):
+    """The trained classifier."""
+    return fitting.read_weights(vgg16((96, 96, 3), len(datasets.spec("toycam")), width), WEIGHTS)
 
 
 STUDY = Study(
@@ -78,7 +82,6 @@ STUDY = Study(
         "test_windows": 2200,
         "toycam_version": toycam.VERSION,
     },
-    code=("encoders/vgg.py", "studies/vgg16_toycam.py"),
     parts=("classifier",),
     run=_run,
     weights=(WEIGHTS,),

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[2]
 
 # Studies are found by name, to be listed and run: what one measures does not depend on what the others are.
 _NOT_FOLLOWED = ("segcourse.studies.",)

@@ -1,9 +1,9 @@
 """What a study does, in numbers that later code can be held against.
 
-A probe runs a study's own `run` in miniature: a few drawn pictures with void and a rare class instead of the data
-set, fixed weights, three steps of every training. It notes what must stay exactly as it is (batches, shapes and
-number of the weights, files read, precision) and what must stay the same up to rounding (logits, learning rates,
-losses, weights after the three steps, scores). `differences` compares two probes.
+A probe runs a study's own `run` in miniature: a few drawn pictures with void and a rare class instead of the
+data set, fixed weights, three steps of every training. It notes what must stay exactly as it is (batches,
+shapes and number of the weights, files read, precision) and what must stay the same up to rounding (logits,
+learning rates, losses, weights after the three steps, scores). `differences` compares two probes.
 
 All of it is computed in float32, whatever the study trains in: that is the same on every processor. The
 precision of each training is noted by name.
@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import itertools
 import re
+import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -20,15 +21,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from segcourse import datasets, metrics, training
+from segcourse import datasets, metrics, prediction, training
 from segcourse.datasets import cells, toycam
+from segcourse.studies.core import store
 
 STEPS = 3
 SAMPLES = 32
 PIXELS = 12_288  # of a batch that is trained on: as many pictures of it as fit, at least one
 STEPPED = 3  # different networks that are trained; of any others the logits and all that is exact are noted
 TOLERANCE = 1e-4  # relative to the root mean square of the list in which a number stands
-# Initial weights are drawn: their size counts. A score jumps when rounding moves one pixel of a small picture.
+# Initial weights are drawn: their size counts. A score jumps when rounding moves a pixel of a small picture.
 TOLERANCES = {"start": 0.1, "result": 5e-3}
 
 # How many pictures a miniature split has, and their size; lesson 02 leaves out photographs by their number.
@@ -43,18 +45,28 @@ class ProbeError(RuntimeError):
     """The study cannot be probed; the message says why."""
 
 
-def take(study):
-    """The probe of a `Study`: a dict that JSON can hold.
+def take(study, parts=None):
+    """The probe of a `Study`: a dict by part, in a form that JSON can hold.
+
+    Args:
+        study: a `Study`.
+        parts: which of its parts to run in miniature; by default its `probed`, or its first.
 
     Raises:
-        ProbeError: the study neither trains nor scores through the functions that are watched.
+        ProbeError: the study neither trains nor reads weights through the functions that are watched.
     """
+    return {part: _take(study, part) for part in parts or study.probed or study.parts[:1]}
+
+
+def _take(study, part):
     watch = _Watch(study)
     with watch.in_place():
-        result = study.run(study.parts[0], _miniature(study.settings))
-    notes = {"read": watch.read, "trainings": watch.trainings, "predictions": watch.predictions}
+        result = study.run(part, _miniature(study.settings))
     if not watch.trainings and not watch.read:
-        raise ProbeError("the study neither trained by training.fit nor read weights: there is nothing to note.")
+        raise ProbeError(
+            "The study neither trained by training.fit nor read weights: there is nothing to note."
+        )
+    notes = {"read": watch.read, "trainings": watch.trainings, "predictions": watch.predictions}
     return _rounded({**notes, "result": result})
 
 
@@ -122,19 +134,28 @@ class _Watch:
     def in_place(self):
         """A context in which a study gets its data from, trains and predicts with this object."""
         real = cells.load, cells.instances, keras.Model.load_weights
+        stack = contextlib.ExitStack()
         replaced = [
             (datasets, "load", _load),
             (cells, "load", lambda split: _few(split, *_with_void(*real[0](split)))),
             (cells, "instances", lambda split: _few(split, real[1](split))[0]),
             (training, "precision", self._precision),
             (training, "fit", self._fit),
-            (training, "predict", self._predict),
-            (training, "evaluate", self._evaluate),
+            (prediction, "predict", self._predict),
+            (prediction, "evaluate", self._evaluate),
+            (store, "scratch", lambda *key: Path(stack.enter_context(tempfile.TemporaryDirectory()))),
             (training, "save_weights", lambda model, path: path),
-            (keras.Model, "fit", lambda model, x, y=None, **options: self._fit_arrays(model, x, y, **options)),
-            (keras.Model, "load_weights", lambda model, path, **options: self._load_weights(model, path, real[2])),
+            (
+                keras.Model,
+                "fit",
+                lambda model, x, y=None, **options: self._fit_arrays(model, x, y, **options),
+            ),
+            (
+                keras.Model,
+                "load_weights",
+                lambda model, path, **options: self._load_weights(model, path, real[2]),
+            ),
         ]
-        stack = contextlib.ExitStack()
         for owner, name, stand_in in replaced:
             stack.enter_context(mock.patch.object(owner, name, stand_in))
         return stack
@@ -163,16 +184,21 @@ class _Watch:
             return [tuple(map(ops.convert_to_numpy, batch)) for batch in dataset.take(STEPS)]
 
         losses = self._note(model, batches)
-        return {"loss": losses, "epoch": list(range(1, len(losses) + 1))}
+        return _History(loss=losses, epoch=list(range(1, len(losses) + 1)))
 
     def _note(self, model, batches):
-        """Note a training; returns the losses of its first steps, none for a network that is like an earlier one."""
+        """Note a training; returns the losses of its first steps, none for a network like an earlier one."""
         self._fitted.append(model)
         notes = {
             "network": model.name,
             "precision": self._policy,
-            "parameters": [int(model.count_params()), sum(int(np.prod(w.shape)) for w in model.trainable_weights)],
-            "weights": _digest(*(f"{_plain_name(w.path)} {tuple(w.shape)} {w.trainable}" for w in model.weights)),
+            "parameters": [
+                int(model.count_params()),
+                sum(int(np.prod(w.shape)) for w in model.trainable_weights),
+            ],
+            "weights": _digest(
+                *(f"{_plain_name(w.path)} {tuple(w.shape)} {w.trainable}" for w in model.weights)
+            ),
             "start": [_rms(w) for w in model.weights],
             "rates": _learning_rates(model.optimizer),
         }
@@ -185,29 +211,49 @@ class _Watch:
 
     def _steps(self, model, batches):
         if len(batches) != STEPS:
-            raise ProbeError(f"{model.name} is trained on {len(batches)} batches an epoch; {STEPS} are needed.")
-        few = [tuple(part[: max(1, PIXELS // int(np.prod(batch[0].shape[1:3])))] for part in batch) for batch in batches]
+            raise ProbeError(
+                f"{model.name} is trained on {len(batches)} batches an epoch; {STEPS} are needed."
+            )
+        few = [
+            tuple(part[: max(1, PIXELS // int(np.prod(batch[0].shape[1:3])))] for part in batch)
+            for batch in batches
+        ]
         logits = self._logits(model, few[0][0])
         keras.utils.set_random_seed(0)
         model.run_eagerly = True
         losses = [_number(model.train_on_batch(*batch)) for batch in few]
         after = [_sample(w, 2) for w in _spread(model.weights)]
-        return {"batches": [_describe(batch) for batch in batches], **logits, "losses": losses, "after": after}
+        return {
+            "batches": [_describe(batch) for batch in batches],
+            **logits,
+            "losses": losses,
+            "after": after,
+        }
 
     def _logits(self, model, images):
         logits = ops.convert_to_numpy(model(images, training=False))
         return {"shape": list(logits.shape), "logits": _sample(logits), "logits_rms": _rms(logits)}
 
     def _predict(self, model, images, batch_size=8):
-        """Fixed label maps: scores must not hang on a pixel that rounding moves. Noted are the first logits."""
+        """Fixed label maps, so that no score hangs on a pixel that rounding moves; the first logits are noted."""
         notes = self._logits(model, np.asarray(images[:1]))
-        self.predictions.append(notes)
+        if notes not in self.predictions[-1:]:
+            self.predictions.append(notes)
         _, height, width, classes = notes["shape"]
         return _blocks((len(images), height, width), classes)
 
     def _evaluate(self, model, images, labels, classes, batch_size=8):
         predicted = self._predict(model, images)
-        return metrics.scores(np.asarray(metrics.confusion_matrix(labels, predicted, classes)).astype("int64"))
+        return metrics.scores(
+            np.asarray(metrics.confusion_matrix(labels, predicted, classes)).astype("int64")
+        )
+
+
+class _History(dict):
+    """The history of a training in miniature; for what was not measured it has the losses."""
+
+    def __missing__(self, key):
+        return self["loss"]
 
 
 # Data
@@ -215,6 +261,8 @@ class _Watch:
 
 def _load(name, split, size=None):
     """A miniature of `datasets.load`: drawn pictures with void in a corner and a rare class in another."""
+    if name == "cells":
+        return cells.load(split)
     count, size = _COUNTS[name][split], size or _SIZES.get(name)
     if name == "isbi2012":
         images, labels = _with_void(*(x[:count] for x in cells.load("train")))
@@ -289,7 +337,9 @@ def _digest(*parts):
     digest = hashlib.sha256()
     for part in parts:
         head = f"{part.dtype} {part.shape}\n" if isinstance(part, np.ndarray) else ""
-        content = np.ascontiguousarray(part).tobytes() if isinstance(part, np.ndarray) else f"{part}\n".encode()
+        content = (
+            np.ascontiguousarray(part).tobytes() if isinstance(part, np.ndarray) else f"{part}\n".encode()
+        )
         digest.update(head.encode() + content)
     return digest.hexdigest()[:16]
 
