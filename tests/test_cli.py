@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from segcourse import datasets, exercises, studies
 from segcourse.cli import app
 from segcourse.datasets import CAMVID, DataError, cells, toycam
+from segcourse.studies.core import state
 
 COMMANDS = ("doctor", "data", "train", "evaluate", "predict", "export", "study", "student")
 NETWORK = ["--width", "0.05", "--option", "padding=same", "--option", "fc6_size=3"]
@@ -204,7 +205,7 @@ def test_bad_use_elsewhere(run, folder, tmp_path):
     model, out = run / "model.keras", tmp_path / "out"
     assert "Known: fcn32s" in call("train", "fcn99", "--data", folder, "--out", out, code=2)
     assert "Choose from camvid" in call("data", "get", "imagenet", code=2)
-    assert "Choose from vgg16-toycam" in call("study", "nothing", code=2)
+    assert "Choose from crf-rnn" in call("study", "nothing", code=2)
     assert "does not exist" in call("predict", "no.keras", folder, "--out", out, code=2)
     assert "no image in it" in call("predict", model, folder, "--out", out, code=2)
     assert "must end in .tflite" in call("export", model, "--out", out, "--size", "64x64", code=2)
@@ -257,11 +258,37 @@ def test_data_get_renders_and_refuses_what_is_drawn(monkeypatch, tmp_path):
 
 
 def test_studies_are_listed_and_checked(monkeypatch):
+    def states(name, with_probe=False):
+        found = {"fcn": "out of date", "unet": "same behaviour" if with_probe else "source edited"}
+        return state.State(found.get(name, "same source"), ("losses: apart",))
+
+    monkeypatch.setattr(state, "state", states)
     said = call("study", "--list")
     assert all(name in said for name in studies.names()) and "two CPU cores" in said
-    monkeypatch.setattr(studies, "is_current", lambda name: name != "fcn")
-    assert "Run: segcourse study fcn" in call("study", "--check", code=1)
-    assert "current" in call("study", "vgg16-toycam", "--check")
+    said = call("study", "--check", code=1)
+    assert "losses: apart. Run: segcourse study fcn" in said and "source edited" in said
+    assert "1 were measured before the code was edited" in said
+    assert "same behaviour" in call("study", "unet", "--check", "--probe")
+    assert "same source" in call("study", "vgg16-toycam", "--check")
+
+
+def test_a_result_is_recorded_unless_it_is_out_of_date(monkeypatch):
+    monkeypatch.setattr(state, "record", lambda name: state.State("same source"))
+    assert "fcn: same source" in call("study", "fcn", "--record")
+
+    def refuse(name):
+        raise ValueError("fcn is out of date: losses: apart")
+
+    monkeypatch.setattr(state, "record", refuse)
+    assert "losses: apart" in call("study", "fcn", "--record", code=1)
+    assert "need the name of a study" in call("study", "--record", code=2)
+
+
+def test_one_part_of_a_study_is_run(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(studies, "run", lambda name, folder, report, parts: asked.update({name: parts}))
+    call("study", "fcn", "--part", "2", "--part", "1")
+    assert asked == {"fcn": ["2", "1"]}
 
 
 def test_student_version_has_blanks(tmp_path):

@@ -1,4 +1,4 @@
-"""The classifier that lesson 01 starts from: a narrow VGG16 that names the class in a ToyCam window's middle."""
+"""The classifier that lesson 01 starts from: a narrow VGG16 that names the class amid a window of ToyCam."""
 
 import keras
 import numpy as np

@@ -137,7 +137,7 @@ class _Watch:
         stack = contextlib.ExitStack()
         replaced = [
             (datasets, "load", _load),
-            (cells, "load", lambda split: _few(split, *_with_void(*real[0](split)))),
+            (cells, "load", lambda split: _few(split, *real[0](split))),
             (cells, "instances", lambda split: _few(split, real[1](split))[0]),
             (training, "precision", self._precision),
             (training, "fit", self._fit),
@@ -235,7 +235,7 @@ class _Watch:
         return {"shape": list(logits.shape), "logits": _sample(logits), "logits_rms": _rms(logits)}
 
     def _predict(self, model, images, batch_size=8):
-        """Fixed label maps, so that no score hangs on a pixel that rounding moves; the first logits are noted."""
+        """Fixed label maps: no score may hang on a pixel that rounding moves. The first logits are noted."""
         notes = self._logits(model, np.asarray(images[:1]))
         if notes not in self.predictions[-1:]:
             self.predictions.append(notes)
@@ -260,12 +260,15 @@ class _History(dict):
 
 
 def _load(name, split, size=None):
-    """A miniature of `datasets.load`: drawn pictures with void in a corner and a rare class in another."""
+    """A miniature of `datasets.load`: drawn pictures with void in a corner and a rare class in another.
+
+    Cells stay as they are: U-Net's weighted batches take no void.
+    """
     if name == "cells":
         return cells.load(split)
     count, size = _COUNTS[name][split], size or _SIZES.get(name)
     if name == "isbi2012":
-        images, labels = _with_void(*(x[:count] for x in cells.load("train")))
+        images, labels = (x[:count] for x in cells.load("train"))
         return tuple(np.repeat(np.repeat(x, 3, 1), 3, 2) for x in (images, labels))
     first = {"train": 0, "val": 100, "test": 200}[split]
     scenes = [toycam.scene(7, first + i, size=tuple(size)) for i in range(min(count, _DRAWN))]

@@ -78,7 +78,7 @@ def _state(name, study, path, strict):
             return stored
     elif strict:
         raise ValueError(
-            f"{path.name} has other settings, or is of version {stored.get('version')} of the study instead of "
+            f"{path.name} has other settings, or is of version {stored.get('version')} of the study, not "
             f"{study.version}: no part of today's can stand beside its own. Run all: segcourse study {name}"
         )
     return fresh
