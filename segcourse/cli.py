@@ -444,6 +444,9 @@ def study(
     record: Annotated[
         bool, typer.Option("--record", help="Note in a stored result that today's code does the same.")
     ] = False,
+    score: Annotated[
+        bool, typer.Option("--score", help="Score the weights that a study has stored, as they are stored.")
+    ] = False,
     part: Annotated[
         list[str] | None, typer.Option(metavar="PART", help="Run this part alone; may be repeated.")
     ] = None,
@@ -457,8 +460,8 @@ def study(
     Example: segcourse study comparison --part unet-2
     Example: segcourse study --check --probe
     """
-    if name is None and (record or part):
-        raise typer.BadParameter("--record and --part need the name of a study.")
+    if name is None and (record or score or part):
+        raise typer.BadParameter("--record, --score and --part need the name of a study.")
     _quiet_import()
     from segcourse import paths, studies
 
@@ -466,6 +469,9 @@ def study(
         raise typer.BadParameter(f"there is no study {name!r}. Choose from {', '.join(studies.names())}.")
     if record:
         typer.echo(f"{name}: {_record(name)}")
+    elif score:
+        found = studies.score(name, paths.data_folder() / "results")
+        typer.echo(f"{name}: scored {', '.join(split for split in found if found[split])} and stored it.")
     elif name and not (list_ or check):
         typer.echo(f"{name}: {studies.get(name).title}. Expect {studies.get(name).cost}.")
         path = studies.run(name, paths.data_folder() / "results", report=typer.echo, parts=part)

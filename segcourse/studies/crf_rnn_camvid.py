@@ -7,8 +7,8 @@ on them, so the network is surer there than on new ones.
 
 import numpy as np
 
-from segcourse import datasets
-from segcourse.models.crf_rnn import without_crf
+from segcourse import datasets, studies
+from segcourse.models.crf_rnn import crf_rnn, without_crf
 from segcourse.studies import Study, fcn8s_camvid
 from segcourse.studies import crf_rnn as toy
 from segcourse.studies.core import fitting, scoring
@@ -43,6 +43,17 @@ def _measure(model, images, labels, classes, settings):
     return {**toy.measure(labels, maps, classes), SAMPLE: sample, **toy.learned(model)}
 
 
+def network(crf, settings):
+    """The trained network, with the arguments of its CRF as the result has them: `["joint"]["crf"]`."""
+    model = crf_rnn(classes=len(datasets.spec("camvid")), crf=crf, **settings["network"])
+    return fitting.read_weights(model, WEIGHTS)
+
+
+def _score(settings):
+    crf = studies.load("crf-rnn-camvid")["results"]["val"]["joint"]["crf"]
+    return scoring.on_photographs(network(crf, settings), batch_size=settings["batch_at_test"])
+
+
 STUDY = Study(
     title="CRF-as-RNN on CamVid at 360x480, fine-tuned on crops from lesson 01's FCN-8s",
     cost="about 15 minutes on two CPU cores with bfloat16 units; needs CamVid (segcourse data get camvid)",
@@ -70,4 +81,5 @@ STUDY = Study(
     parts=("val",),
     run=_run,
     weights=(WEIGHTS,),
+    score=_score,
 )

@@ -39,6 +39,10 @@ def network(settings):
     )
 
 
+def _score(settings):
+    return scoring.on_photographs(network(settings), batch_size=2)
+
+
 STUDY = Study(
     title="LargeFOV, a quarter as wide, on CamVid, started from FCN-8s' convolutions, scored at 360x480",
     cost="about 20 minutes on two CPU cores with bfloat16 units; needs CamVid (segcourse data get camvid)",
@@ -55,4 +59,5 @@ STUDY = Study(
     parts=("val",),
     run=_run,
     weights=(WEIGHTS,),
+    score=_score,
 )

@@ -25,6 +25,10 @@ def network():
     )
 
 
+def _score(settings):
+    return scoring.on_photographs(network(), batch_size=2)
+
+
 STUDY = Study(
     title="FCN-8s, a quarter as wide, on CamVid at 360x480, from random weights",
     cost="about 30 minutes on two CPU cores; needs CamVid (segcourse data get camvid)",
@@ -39,4 +43,5 @@ STUDY = Study(
     parts=("val",),
     run=_run,
     weights=(WEIGHTS,),
+    score=_score,
 )

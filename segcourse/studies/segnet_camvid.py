@@ -30,6 +30,11 @@ def _run(part, settings):
     }
 
 
+def _score(settings):
+    model = fitting.read_weights(segnet_basic(classes=len(datasets.spec("camvid"))), WEIGHTS)
+    return scoring.on_photographs(model, batch_size=2)
+
+
 STUDY = Study(
     title="SegNet-Basic on CamVid, trained on crops and scored at 360x480, from random weights",
     cost="about 15 minutes on two CPU cores with bfloat16 units; needs CamVid (segcourse data get camvid)",
@@ -44,4 +49,5 @@ STUDY = Study(
     parts=("val",),
     run=_run,
     weights=(WEIGHTS,),
+    score=_score,
 )

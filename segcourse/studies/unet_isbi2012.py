@@ -89,6 +89,11 @@ def _mean_rand(truth, cell):
     return float(np.mean(errors))
 
 
+def _score(settings):
+    model = fitting.read_weights(unet(**settings["network"]), WEIGHTS)
+    return {"val": measure(model, settings["score_tile"])}
+
+
 STUDY = Study(
     title="U-Net, a quarter as wide, valid convolutions, on 24 slices of ISBI 2012",
     cost="about 15 minutes on two CPU cores; needs ISBI 2012 (segcourse data get isbi2012)",
@@ -107,4 +112,5 @@ STUDY = Study(
     parts=("val",),
     run=_run,
     weights=(WEIGHTS,),
+    score=_score,
 )

@@ -53,9 +53,14 @@ def _run(part, settings):
         windows[::2] = windows[::2, :, ::-1]
         model.fit(windows, classes, batch_size=batch, epochs=epoch + 1, initial_epoch=epoch, verbose=0)
     fitting.write_weights(model, WEIGHTS)
-    windows, classes = draw_windows(
-        *datasets.load("toycam", "val"), settings["test_windows"], side, settings["seed"]
-    )
+    return measure(model, settings)
+
+
+def measure(model, settings):
+    """How often the classifier is right on windows of the split "val", in all and by class."""
+    images, labels = datasets.load("toycam", "val")
+    count, side = settings["test_windows"], settings["window"]
+    windows, classes = draw_windows(images, labels, count, side, settings["seed"])
     right = model.predict(windows, verbose=0).argmax(-1) == classes
     return {
         "accuracy": right.mean(),
@@ -66,6 +71,10 @@ def _run(part, settings):
 def classifier(width):
     """The trained classifier."""
     return fitting.read_weights(vgg16((96, 96, 3), len(datasets.spec("toycam")), width), WEIGHTS)
+
+
+def _score(settings):
+    return {"val": measure(classifier(settings["width"]), settings)}
 
 
 STUDY = Study(
@@ -85,4 +94,5 @@ STUDY = Study(
     parts=("classifier",),
     run=_run,
     weights=(WEIGHTS,),
+    score=_score,
 )

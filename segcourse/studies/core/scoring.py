@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from segcourse import metrics, prediction
+from segcourse import datasets, metrics, prediction
 
 BANDS = (1, 2, 4, 8, 16)  # pixels, half widths of the bands around true outlines
 
@@ -34,6 +34,20 @@ def measure(
 ) -> dict[str, Any]:
     """The `scores` of a network on a whole split."""
     return scores(labels, prediction.predict(model, images, batch_size=batch_size), classes, bands)
+
+
+def on_photographs(model: keras.Model, name: str = "camvid", **options) -> dict[str, Any]:
+    """The scores of a network on the splits "val" and "test" of a data set; None for a split that is not here.
+
+    CamVid's val split is easier than its test split, on which papers report: their numbers do not compare.
+    """
+    classes = len(datasets.spec(name))
+    return {
+        split: measure(model, *datasets.load(name, split), classes, **options)
+        if datasets.available(name, split)
+        else None
+        for split in ("val", "test")
+    }
 
 
 def logits_of(model: keras.Model, images, batch: int) -> np.ndarray:

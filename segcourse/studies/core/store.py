@@ -52,10 +52,27 @@ def run(
         report(f"{name}, {part}: {time.perf_counter() - start:.0f} s")
     if path != whole and path.exists():
         os.replace(path, whole)
+    if study.score:
+        score(name, folder)
     from segcourse.studies.core import state as states  # imports Keras: only now, so that listing is quick
 
     states.record(name, folder)
     return whole
+
+
+def score(name: str, folder: Path) -> dict[str, Any]:
+    """Score the weights of a study as they are stored, and keep the scores in its result as `as_stored`.
+
+    Raises:
+        ValueError: the study writes no weights.
+    """
+    study, path = get(name), Path(folder) / f"{name}.json"
+    if not study.score:
+        raise ValueError(f"{name} stores no weights that could be scored.")
+    stored = json.loads(path.read_text())
+    stored |= {"as_stored": plain(study.score(study.settings)), "weights": _weight_digests(study)}
+    write(path, stored)
+    return stored["as_stored"]
 
 
 def _state(name, study, path, strict):

@@ -22,6 +22,7 @@ class Study:
         weights: file names below `data/weights` that the study writes.
         version: raised when its method is changed on purpose; the study is then run again.
         probed: the parts that a probe runs in miniature; none stands for the first.
+        score: function (settings) -> scores of the networks in `weights` as they are stored, rounded.
     """
 
     title: str
@@ -32,6 +33,7 @@ class Study:
     weights: tuple[str, ...] = ()
     version: int = 1
     probed: tuple[str, ...] = ()
+    score: Callable[[dict], dict] | None = None
 
     @property
     def file(self) -> str:
