@@ -37,7 +37,7 @@ def measure(
 
 
 def on_photographs(model: keras.Model, name: str = "camvid", **options) -> dict[str, Any]:
-    """The scores of a network on the splits "val" and "test" of a data set; None for a split that is not here.
+    """The scores of a network on the splits "val" and "test" of a data set; None for one that is not here.
 
     CamVid's val split is easier than its test split, on which papers report: their numbers do not compare.
     """
