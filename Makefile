@@ -1,7 +1,11 @@
 # Everything runs in .venv, which `tools/make_env.sh` makes from requirements.lock. PYTHON=... chooses the interpreter.
 # Only the reference of tests/test_addons.py has .venv-addons, for an older Python: ADDONS_PYTHON=... chooses that.
 PY := .venv/bin/python
-NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=1200
+# One notebook stays on one worker, and the lessons keep the order that tools/lesson_budget.py gives them.
+EVERYTHING := tests notebooks -n 2 --dist loadfile --no-loadscope-reorder \
+    --nbval-lax --nbval-current-env --nbval-cell-timeout=1200
+SEGCOURSE_LESSON_MINUTES ?= 30
+WITH_ADDONS := tools/make_addons_env.sh || echo "Going on without it: tests/test_addons.py will skip."
 NBSTRIPOUT := --keep-output --keep-count --keep-id
 
 # Only this environment's Jupyter settings and kernel count; nothing is read from or written to the home directory.
@@ -12,10 +16,10 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help env addons lab test quick lesson export check lock benchmark clean
+.PHONY: help env addons lab test test-all quick lesson new-lesson measure readme export check lock benchmark clean
 
 help: ## show this list
-	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 env: ## make or update .venv (all targets that need it do)
 	@tools/make_env.sh
@@ -28,22 +32,37 @@ lab: env ## open JupyterLab on the first lesson
 	@$(PY) -m jupyterlab --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	    --LabApp.extension_manager=readonly $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb
 
-test: env ## run every test, notebooks included; makes .venv-addons first where it can
-	@tools/make_addons_env.sh || echo "Going on without it: tests/test_addons.py will skip."
+test: env ## run the unit tests, then lessons for SEGCOURSE_LESSON_MINUTES (30): stale ones, then others in turn
+	@$(WITH_ADDONS)
+	@echo "Running the unit tests, then lessons for $(SEGCOURSE_LESSON_MINUTES) minutes ..."
+	@$(PY) -m pytest $(EVERYTHING) --lesson-minutes=$(SEGCOURSE_LESSON_MINUTES)
+
+test-all: env ## run the unit tests and every lesson, however long it takes
+	@$(WITH_ADDONS)
 	@echo "Running the unit tests and every lesson ..."
-	@$(PY) -m pytest tests notebooks $(NBVAL) -n 2 --dist loadfile
+	@$(PY) -m pytest $(EVERYTHING)
 
 quick: env ## run the unit tests only
 	@echo "Running the unit tests ..."
 	@$(PY) -m pytest tests -n 2 --dist loadfile
 
-lesson: env ## execute one lesson and save its outputs: make lesson L=01
+lesson: env ## execute one lesson, save its outputs and its execution record: make lesson L=01
 	@$(PY) tools/run_lessons.py $(L)
+	@$(PY) tools/write_readme.py
+
+new-lesson: env ## write the skeleton of a lesson, its study and its test: make new-lesson L=08
+	@$(PY) tools/new_lesson.py $(L)
+
+measure: env ## print reading minutes, seconds and size of the lessons, and what is over the limits
+	@$(PY) tools/measure_lessons.py $(L)
+
+readme: env ## write the table of lessons in README.md
+	@$(PY) tools/write_readme.py
 
 export: env ## write the taught modules of segcourse from the lessons
 	@$(PY) tools/export_lessons.py
 
-check: env ## style, modules against lessons, notebooks normalised; changes nothing
+check: env ## style, modules and README against lessons, notebooks normalised; changes nothing
 	@echo "Checking style ..."
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
@@ -51,6 +70,8 @@ check: env ## style, modules against lessons, notebooks normalised; changes noth
 	@$(PY) tools/export_lessons.py --check
 	@echo "Checking that the notebooks are normalised ..."
 	@$(PY) -m nbstripout --verify $(NBSTRIPOUT) notebooks/*.ipynb
+	@echo "Checking README's table of lessons ..."
+	@$(PY) tools/write_readme.py --check
 
 lock: ## solve pyproject.toml and requirements-addons.in into their locks (needs uv)
 	@tools/make_lock.sh

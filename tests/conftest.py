@@ -8,3 +8,6 @@ import matplotlib
 
 # Not by MPLBACKEND, which the notebooks' kernels would inherit: their figures must come inline.
 matplotlib.use("Agg")
+
+# The order of the lessons and their budget of time; and what tests that itself.
+pytest_plugins = ["lesson_budget", "pytester"]

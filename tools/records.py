@@ -52,6 +52,12 @@ def data_files(code, texts, data=DATA):
     return sorted(path for path in named if path.is_file())
 
 
+def results_shown(notebook, data=DATA):
+    """The names of the stored results that a lesson loads, sorted."""
+    names = _loaded(ast.parse(code_of(notebook)))
+    return sorted({name for name in names if (data / "results" / f"{name}.json").is_file()})
+
+
 def _loaded(tree):
     """The names in `load("NAME")` and `anything.load("NAME")`."""
     for node in ast.walk(tree):

@@ -1,0 +1,50 @@
+"""README's table of lessons says what the lessons say."""
+
+import nbformat
+import pytest
+import records
+import write_readme
+
+HEADER = "# Lesson 05 · ParseNet: context\n\n| | |\n|---|---|\n| **First published** | June 2015 (arXiv 1506.04579) |"
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A project with one lesson and a README without a table."""
+    cells = [nbformat.v4.new_markdown_cell(HEADER), nbformat.v4.new_code_cell('shown = studies.load("fcn")')]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    records.store(notebook, 71.2, "2 cores of a machine")
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks" / "05_parsenet.ipynb")
+    (tmp_path / "README.md").write_text("# Title\n<!-- lessons -->\n<!-- end -->\nMore <!-- end -->\n")
+    return tmp_path
+
+
+def call(monkeypatch, root, *arguments):
+    monkeypatch.setattr("sys.argv", ["write_readme.py", *arguments])
+    return write_readme.main(root)
+
+
+def test_the_table_is_written_and_checked(root, monkeypatch, capsys):
+    assert call(monkeypatch, root, "--check") == 1
+    assert "make readme" in capsys.readouterr().out
+    assert call(monkeypatch, root) == 0
+    text = (root / "README.md").read_text()
+    row = "| [05](notebooks/05_parsenet.ipynb) | ParseNet: context | 2015 | there | 0 min "
+    assert f"{row}| 71 s on 2 cores of a machine | `fcn` |\n" in text
+    assert "| 07 | DeepLab v2 | 2016 | coming |" in text and "| 05 |" not in text
+    assert text.startswith("# Title\n<!-- lessons -->\n| lesson |") and text.endswith("\nMore <!-- end -->\n")
+    assert call(monkeypatch, root, "--check") == 0
+
+
+def test_a_lesson_that_cannot_be_listed_is_named(root, monkeypatch):
+    path = root / "notebooks" / "05_parsenet.ipynb"
+    path.write_text(path.read_text().replace("Lesson 05 · ", ""))
+    with pytest.raises(SystemExit, match="05_parsenet.ipynb: the first cell must begin"):
+        call(monkeypatch, root)
+
+
+def test_a_readme_without_a_place_for_the_table_is_left_alone(root, monkeypatch):
+    (root / "README.md").write_text("# Title")
+    with pytest.raises(SystemExit, match="no place for the table"):
+        call(monkeypatch, root)
