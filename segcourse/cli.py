@@ -438,12 +438,16 @@ def study(
     check: Annotated[
         bool, typer.Option("--check", help="Run nothing; exit 1 if a stored result is out of date.")
     ] = False,
+    part: Annotated[
+        list[str] | None, typer.Option(metavar="PART", help="Run this part of it only; may be repeated.")
+    ] = None,
 ):
     """Run one of the course's experiments and store its result in data/results.
 
     Finished parts are kept: the same command goes on after an interruption.
 
     Example: segcourse study fcn
+    Example: segcourse study comparison --part unet-2
     """
     _quiet_import()
     from segcourse import paths, studies
@@ -452,7 +456,7 @@ def study(
         raise typer.BadParameter(f"there is no study {name!r}. Choose from {', '.join(studies.names())}.")
     if name and not (list_ or check):
         typer.echo(f"{name}: {studies.get(name).title}. Expect {studies.get(name).cost}.")
-        typer.echo(f"written: {studies.run(name, paths.data_folder() / 'results', report=typer.echo)}")
+        typer.echo(f"written: {studies.run(name, paths.data_folder() / 'results', typer.echo, part or None)}")
         return
     chosen = [name] if name else studies.names()
     stored = {one: _stored(one) for one in chosen}

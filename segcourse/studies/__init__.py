@@ -33,6 +33,7 @@ _MODULES = {
     "unet-isbi2012": "unet_isbi2012",
     "segnet": "segnet",
     "segnet-camvid": "segnet_camvid",
+    "comparison": "comparison",
 }
 _PACKAGE = Path(__file__).parent.parent
 
@@ -76,19 +77,23 @@ def get(name):
     return importlib.import_module(f"segcourse.studies.{_MODULES[name]}").STUDY
 
 
-def run(name, folder, report=print):
+def run(name, folder, report=print, parts=None):
     """Run a study, or what is left of it, and write its result.
 
     Args:
         name: one of `names()`.
         folder: where `NAME.json` is written, usually `data/results`.
         report: called with a line of text after each part.
+        parts: some of the study's parts: only they are run, those that the stored result has already are
+            left out, and each is stored as soon as it is finished. None runs all and then stores them.
 
     Returns:
         Path of the written file.
     """
     study, folder = get(name), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    if parts is not None:
+        return _run_parts(study, name, folder, parts, report)
     unfinished = folder / f".{name}.unfinished.json"
     state = json.loads(unfinished.read_text()) if unfinished.exists() else {}
     digest = code_digest(study.code)
@@ -103,14 +108,39 @@ def run(name, folder, report=print):
         state["seconds"] += time.perf_counter() - start
         _write(unfinished, state)
         report(f"{name}, {part}: {time.perf_counter() - start:.0f} s")
-    from segcourse.training import (
-        environment,
-    )  # imports Keras: only now, so that listing the studies is quick
+    path = _write_result(study, name, folder, state)
+    unfinished.unlink()
+    return path
+
+
+def _run_parts(study, name, folder, parts, report):
+    """Run some parts of a study beside those that its stored result has."""
+    if unknown := sorted(set(parts) - set(study.parts)):
+        raise ValueError(f"{name} has no part {unknown[0]!r}. Its parts: {', '.join(study.parts)}.")
+    path = folder / f"{name}.json"
+    state = {"code": code_digest(study.code), "settings": _plain(study.settings)}
+    stored = json.loads(path.read_text()) if path.exists() else {**state, "results": {}, "seconds": 0.0}
+    if any(stored[key] != state[key] for key in state):
+        raise ValueError(f"{path.name} was measured with other code or settings. Move it away to start anew.")
+    results, seconds = stored["results"], stored["seconds"]
+    for part in parts:
+        if part in results:
+            report(f"{name}, {part}: already done")
+            continue
+        start = time.perf_counter()
+        results[part] = _plain(study.run(part, study.settings))
+        seconds += time.perf_counter() - start
+        _write_result(study, name, folder, {**state, "results": results, "seconds": seconds})
+        report(f"{name}, {part}: {time.perf_counter() - start:.0f} s")
+    return path
+
+
+def _write_result(study, name, folder, state):
+    from segcourse.training import environment  # imports Keras: only now, so that listing studies is quick
 
     head = {"study": name, "title": study.title, "command": f"segcourse study {name}"}
     path = folder / f"{name}.json"
     _write(path, {**head, **state, "environment": environment(), "weights": _weight_digests(study)})
-    unfinished.unlink()
     return path
 
 
