@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from segcourse.datasets.errors import DataError
 from segcourse.datasets.rendered import cached
-from segcourse.datasets.toycam.shapes import Draws, noise, smooth
+from segcourse.datasets.toycam.noise import Draws, noise, smooth
 from segcourse.paths import cache_folder
 
 VERSION = 2  # raise it whenever a pixel changes: cached files of older versions are then ignored

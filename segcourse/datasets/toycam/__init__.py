@@ -13,9 +13,11 @@ import numpy as np
 from segcourse.datasets.rendered import cached
 from segcourse.paths import cache_folder
 
-from .render import Layer, rasterise
-from .shapes import Draws
-from .world import CLASSES, World, sample
+from .canvas import Layer
+from .noise import Draws
+from .render import rasterise
+from .sampling import sample
+from .world import CLASSES, World
 
 VERSION = 2  # raise it whenever a pixel changes: cached files of older versions are then ignored
 SPLITS = {"train": (0, 800), "val": (1, 100), "test": (2, 100)}
