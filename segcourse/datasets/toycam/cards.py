@@ -7,15 +7,18 @@ from .coverage import clip, span
 from .sprites import ALPHA, FIXED, GLOW
 from .world import BICYCLIST, PEDESTRIAN, SIGN, TREE
 
+CLASS_OF = {"tree": TREE, "pedestrian": PEDESTRIAN, "bicyclist": BICYCLIST, "sign": SIGN}
+
+
+def paint_card(canvas, t):
+    """A tree, a pedestrian, a bicyclist or a sign."""
+    card(canvas, CLASS_OF[t.kind], t, sprite_of(t))
+
 
 def sprite_of(t):
-    if t.kind == "tree":
-        return sprites.tree(t.style)
-    if t.kind == "pedestrian":
-        return sprites.pedestrian(t.style)
-    if t.kind == "bicyclist":
-        return sprites.bicyclist(*t.style)
-    return sprites.sign(t.style)
+    """The sprite of a tree, a pedestrian, a bicyclist or a sign."""
+    style = t.style if t.kind == "bicyclist" else (t.style,)
+    return getattr(sprites, t.kind)(*style)
 
 
 def card(canvas, class_id, t, sprite):
@@ -41,16 +44,19 @@ def painted(planes, t):
     return own
 
 
-def _resample(levels, used, vertical, horizontal, flip):
-    """The first `used` sprite planes [used, h, w] on the pixel grid, from the level that is just larger than
-    needed, bilinear."""
-    need = vertical[1] - vertical[0]
-    level = levels[0]
+def level_for(levels, rows, columns=0):
+    """The smallest level of a sprite that still has this many rows and columns, or the largest there is."""
+    enough = levels[0]
     for smaller in levels[1:]:
-        if smaller.shape[1] - 2 < need:
+        if smaller.shape[1] - 2 < rows or smaller.shape[2] - 2 < columns:
             break
-        level = smaller
-    level = level[:used]
+        enough = smaller
+    return enough
+
+
+def _resample(levels, used, vertical, horizontal, flip):
+    """The first `used` planes [used, h, w] on the pixel grid, bilinear."""
+    level = level_for(levels, vertical[1] - vertical[0])[:used]
     for axis, (low, high, first, last) in ((1, vertical), (2, horizontal)):
         texels = level.shape[axis] - 2
         at = (np.arange(first, last, dtype=np.float64) + 0.5 - low) * (texels / (high - low)) + 0.5
@@ -63,19 +69,3 @@ def _resample(levels, used, vertical, horizontal, flip):
         part = part[:, None] if axis == 1 else part
         level = near + (level.take(whole + 1, axis=axis) - near) * part
     return level
-
-
-def tree(canvas, t):
-    card(canvas, TREE, t, sprites.tree(t.style))
-
-
-def pedestrian(canvas, t):
-    card(canvas, PEDESTRIAN, t, sprites.pedestrian(t.style))
-
-
-def bicyclist(canvas, t):
-    card(canvas, BICYCLIST, t, sprites.bicyclist(*t.style))
-
-
-def sign(canvas, t):
-    card(canvas, SIGN, t, sprites.sign(t.style))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import sprites
-from .cards import card, painted
+from .cards import card, level_for, painted
 from .coverage import clip
 from .sprites import ALPHA
 from .walls import receding
@@ -28,19 +28,16 @@ def car(canvas, t):
 
 def _flank(canvas, t, p, sprite, forward):
     """The side sprite projected on plane `p`; cars that drive away have their nose at the far end."""
-    used, need = 10 if canvas.world.light.night else 7, p.box[2] - p.box[0]
-    level = sprite[2][0]
-    for smaller in sprite[2][1:]:
-        if smaller.shape[1] - 2 < need or smaller.shape[2] - 2 < 2 * (p.box[3] - p.box[1]):
-            break
-        level = smaller
+    top, left, bottom, right = p.box
+    level = level_for(sprite[2], bottom - top, 2 * (right - left))
     along = p.a * (1.0 / t.length)
     rows = (1.0 - p.y * (1.0 / t.height)) * (level.shape[1] - 2.0) + 1.0
     columns = ((1.0 - along) if forward else along) * (level.shape[2] - 2.0) + 1.0
     rows = clip(rows, 0.0, level.shape[1] - 1.0).astype(np.int32)
     columns = clip(columns, 0.0, level.shape[2] - 1.0).astype(np.int32)
-    planes = level[:used, rows, columns]
+    planes = level[:7, rows, columns]
     own = painted(planes, t)
     inward = (t.x < canvas.world.camera.x) == (canvas.world.light.shadow[0] < 0)
     own = own * canvas.sunlight(t.x, t.z + 0.5 * t.length) * (1.0 if inward else 0.72)
-    canvas.paint(CAR, p.box, planes[ALPHA] * (p.alpha > 0.5), own * (p.alpha > 0.5), p.z, premultiplied=True)
+    solid = p.alpha > 0.5
+    canvas.paint(CAR, p.box, planes[ALPHA] * solid, own * solid, p.z, premultiplied=True)

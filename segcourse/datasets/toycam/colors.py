@@ -47,9 +47,11 @@ SHADES_OF_ROAD = ((0.36, 0.36, 0.37), (0.42, 0.41, 0.40), (0.31, 0.31, 0.33), (0
 
 
 def jitter(d, color, amount=0.06):
+    """`color`, lighter or darker by up to `amount`, and each channel by up to half of it on its own."""
     common = d(-amount, amount)
     return tuple([min(0.97, max(0.03, c + common + d(-amount, amount) * 0.5)) for c in color])
 
 
 def scaled(color, factor):
+    """`color` times `factor`."""
     return tuple([c * factor for c in color])

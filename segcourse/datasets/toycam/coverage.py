@@ -20,6 +20,18 @@ def span(low, high, limit):
     return max(0, floor(low)), min(limit, ceil(high))
 
 
+def grid(box):
+    """The pixels of `box`, upper left corners: rows float32[h, 1] and columns float32[1, w]."""
+    top, left, bottom, right = box
+    rows, columns = np.arange(top, bottom, dtype=np.float32), np.arange(left, right, dtype=np.float32)
+    return rows[:, None], columns[None, :]
+
+
+def overlap(pixels, low, high):
+    """Share of each pixel [pixels, pixels + 1) that lies between `low` and `high`."""
+    return clip01(np.minimum(pixels + 1.0, high) - np.maximum(pixels, low))
+
+
 def pulses(at, width, pitch, share):
     """Mean over [at - width/2, at + width/2] of a wave that is 1 in the first `share` of every `pitch`."""
     inverse, on = 1.0 / pitch, share

@@ -5,7 +5,7 @@ from math import floor
 import numpy as np
 
 from .canvas import vector
-from .coverage import clip01, span
+from .coverage import grid, overlap, span
 from .world import POLE
 
 
@@ -25,14 +25,12 @@ def pole(canvas, t):
             across = 1.15 - columns * (0.4 / len(columns)) if y0 == 0.0 else 0.9  # a post is round
             canvas.paint(POLE, box, alpha, light * across, float(t.z))
     if t.style == "lamp" and canvas.world.light.night:
-        canvas.lamps.append(
-            (canvas.u(t.x + inward * 1.45, t.z), canvas.v(t.height - 0.2, t.z), canvas.focal * 0.3 / t.z)
-        )
+        u, v = canvas.u(t.x + inward * 1.45, t.z), canvas.v(t.height - 0.2, t.z)
+        canvas.lamps.append((u, v, canvas.focal * 0.3 / t.z))
 
 
 def _rectangle(canvas, x0, x1, y0, y1, z):
-    """(box, alpha) of an upright rectangle facing the camera; thin ones are one whole pixel wide, on the
-    pixel grid."""
+    """(box, alpha) of an upright rectangle facing the camera; a thin one fills whole pixels of the grid."""
     left, right = canvas.u(x0, z), canvas.u(x1, z)
     if right - left < 1.5:
         left = float(floor((left + right) * 0.5))
@@ -44,8 +42,6 @@ def _rectangle(canvas, x0, x1, y0, y1, z):
     (r0, r1), (c0, c1) = span(upper, lower, canvas.rows), span(left, right, canvas.columns)
     if r1 <= r0 or c1 <= c0:
         return None, None
-    rows, columns = np.arange(r0, r1, dtype=np.float32)[:, None], np.arange(c0, c1, dtype=np.float32)[None, :]
-    alpha = clip01(np.minimum(rows + 1.0, lower) - np.maximum(rows, upper)) * clip01(
-        np.minimum(columns + 1.0, right) - np.maximum(columns, left)
-    )
-    return (r0, c0, r1, c1), alpha
+    box = (r0, c0, r1, c1)
+    rows, columns = grid(box)
+    return box, overlap(rows, upper, lower) * overlap(columns, left, right)

@@ -14,7 +14,11 @@ def sample(seed, index):
     side = 1.0 if d.chance(0.5) else -1.0
     half = d(3.3, 5.2)
     camera = Camera(
-        side * half * d(0.3, 0.55), d(1.35, 2.3), d(0.8, 1.05), 0.5 + d(-0.12, 0.12), d(0.41, 0.52)
+        x=side * half * d(0.3, 0.55),
+        height=d(1.35, 2.3),
+        focal=d(0.8, 1.05),
+        centre=0.5 + d(-0.12, 0.12),
+        horizon=d(0.41, 0.52),
     )
     light = sample_light(d)
     start = d(18.0, 45.0)
@@ -22,13 +26,13 @@ def sample(seed, index):
     zebra = d(8.0, 26.0) if d.chance(0.3) else None
     street = Street(
         half,
-        d(2.2, 4.0),
-        junction,
-        zebra,
-        d(2.0, 4.0),
-        jitter(d, d.pick(GROUNDS)),
-        jitter(d, d.pick(GROUNDS)),
-        jitter(d, d.pick(SHADES_OF_ROAD)),
+        pavement=d(2.2, 4.0),
+        junction=junction,
+        zebra=zebra,
+        dash=d(2.0, 4.0),
+        yard=jitter(d, d.pick(GROUNDS)),
+        slab=jitter(d, d.pick(GROUNDS)),
+        asphalt=jitter(d, d.pick(SHADES_OF_ROAD)),
     )
     world = World(camera, light, street)
     backdrop(world, d)
@@ -41,6 +45,5 @@ def sample(seed, index):
 
 
 def _sort_depth(t):
-    """Houses by their far end (what stands before their wall comes later), cars by their middle, others by
-    foot."""
+    """Houses by their far end, so that what stands before their wall comes later; cars by their middle."""
     return t.z + t.length * (1.0 if t.kind == "house" else 0.5)

@@ -8,8 +8,7 @@ from .sprites import ALPHA
 
 
 def shadows(canvas, x, z):
-    """Cast shadows: a ground point is dark where the sun's ray through it meets the object's upright card or
-    wall."""
+    """A ground point is dark where the sun's ray through it meets something's upright card or wall."""
     shift_x, shift_z = canvas.world.light.shadow
     for t in canvas.world.things:
         if t.kind == "house" and t.z < 120:
@@ -60,10 +59,9 @@ def _card_shadow(canvas, t, x, z, shift_x, shift_z):
         part[inside] = 0.0
         return
     alpha = sprite_of(t)[2][1][ALPHA]
+    along = 1.0 - clip01(across) if t.flip else clip01(across)
     rows = ((1.0 - clip01(up)) * np.float32(alpha.shape[0] - 1)).astype(np.int32)
-    columns = ((1.0 - clip01(across) if t.flip else clip01(across)) * np.float32(alpha.shape[1] - 1)).astype(
-        np.int32
-    )
+    columns = (along * np.float32(alpha.shape[1] - 1)).astype(np.int32)
     np.minimum(part, 1.0 - alpha[rows, columns] * 0.9, out=part, where=inside)
 
 
@@ -74,21 +72,17 @@ def contacts(canvas, x, z):
     for t in canvas.world.things:
         if t.kind not in ("car", "pedestrian", "bicyclist", "tree") or not 2.0 < t.z < 40.0:
             continue
-        rx = t.width * {"tree": 0.22}.get(t.kind, 0.62)
+        rx = t.width * (0.22 if t.kind == "tree" else 0.62)
         rz = max(t.length * 0.56, 0.35)
         middle = t.z + t.length / 2
-        first, last = span(
-            canvas.v(0.0, middle + 1.3 * rz), canvas.v(0.0, max(1.0, middle - 1.3 * rz)) + 1, canvas.rows
-        )
-        near = max(1.0, middle - rz)
-        left, right = span(
-            canvas.u(t.x, near) - canvas.focal * 1.3 * rx / near,
-            canvas.u(t.x, near) + canvas.focal * 1.3 * rx / near,
-            canvas.columns,
-        )
-        left = min(left, span(canvas.u(t.x, middle + rz) - canvas.focal * rx / near, 0, 1)[0])
-        right = max(right, span(0, canvas.u(t.x, middle + rz) + canvas.focal * rx / near, canvas.columns)[1])
+        upper, lower = canvas.v(0.0, middle + 1.3 * rz), canvas.v(0.0, max(1.0, middle - 1.3 * rz)) + 1
+        first, last = span(upper, lower, canvas.rows)
         first, last = max(0, first - top), last - top
+        near = max(1.0, middle - rz)
+        reach, wide = canvas.focal * 1.3 * rx / near, canvas.focal * rx / near
+        near_u, far_u = canvas.u(t.x, near), canvas.u(t.x, middle + rz)
+        left, right = min(near_u - reach, far_u - wide), max(near_u + reach, far_u + wide)
+        left, right = span(left, right, canvas.columns)
         if last <= first or right <= left:
             continue
         dx, dz = (x[first:last, left:right] - t.x) * (1.0 / rx), (z[first:last] - middle) * (1.0 / rz)

@@ -16,14 +16,8 @@ def traffic(world, d, side):
             z = d(6.0, 14.0)
             for _ in range(d.whole(1, 6)):
                 if not street.crosses(z, 6.0):
-                    _car(
-                        world,
-                        d,
-                        edge * (street.half - 1.0),
-                        z,
-                        view,
-                        d.pick(("hatch", "sedan", "hatch", "van")),
-                    )
+                    kind = d.pick(("hatch", "sedan", "hatch", "van"))
+                    _car(world, d, edge * (street.half - 1.0), z, view, kind)
                 z += d(5.5, 9.0)
     if street.junction:
         for _ in range(d.whole(1, 3)):
@@ -31,41 +25,21 @@ def traffic(world, d, side):
 
 
 def _car(world, d, x, z, view, kind=None):
-    kind = kind or d.pick(
-        (
-            "hatch",
-            "hatch",
-            "sedan",
-            "sedan",
-            "van",
-            "truck" if view != "front" else "hatch",
-            "bus" if z > 12 else "sedan",
-        )
-    )
+    large = ("truck" if view != "front" else "hatch", "bus" if z > 12 else "sedan")
+    kind = kind or d.pick(("hatch", "hatch", "sedan", "sedan", "van", *large))
     length, width, height = CARS[kind][:3]
     across = view in ("left", "right")
     size = d(0.95, 1.06)
     wide, deep = (length, width) if across else (width, length)
     if world.is_free(x, z, wide * size, deep * size):
         colors = (jitter(d, d.pick(PAINTS)), jitter(d, d.pick(WALLS)))
-        world.things.append(
-            Thing(
-                "car",
-                x,
-                z,
-                wide * size,
-                height * size,
-                deep * size,
-                0.0,
-                (kind, view),
-                colors,
-                view == "right",
-            )
-        )
+        box = (wide * size, height * size, deep * size)
+        world.things.append(Thing("car", x, z, *box, 0.0, (kind, view), colors, view == "right"))
 
 
 def people(world, d):
-    street, camera = world.street, world.camera
+    """People on the pavements and crossing the road, and riders near the kerb or before the camera."""
+    street = world.street
     for _ in range(d.whole(3, 9)):
         edge, z = (1.0 if d.chance(0.5) else -1.0), d(6.0, 12.0) if d.chance(0.45) else d(9.0, 40.0)
         x = edge * (street.half + d(0.5, street.pavement - 0.3))
@@ -73,26 +47,28 @@ def people(world, d):
             x, z = d(-street.half, street.half), (street.zebra + 1.0 if street.zebra else z + 8.0)
         _person(world, d, x, z)
     for _ in range(d.whole(1, 4)):
-        z = d(5.5, 13.0) if d.chance(0.5) else d(8.0, 32.0)
-        view = d.pick(("front", "back", "side"))
-        x = (
-            camera.x + d(-0.45, 0.45) * z
-            if d.chance(0.4)
-            else (1.0 if d.chance(0.5) else -1.0) * (street.half - d(0.5, 1.2))
-        )
-        x = min(street.half - 0.4, max(0.4 - street.half, x))
-        variant, flip, size = d.whole(0, 3), d.chance(0.5), d(1.7, 1.9)
-        width = size * (1.85 / 1.75 if view == "side" else 0.8 / 1.78)
-        if world.is_free(x, z, width, 0.6, 0.1):
-            world.things.append(
-                Thing("bicyclist", x, z, width, size, 0.5, 0.0, (view, variant), _clothes(d), flip)
-            )
+        _rider(world, d)
 
 
 def _person(world, d, x, z):
     size, variant, flip, clothes = d(1.5, 1.92), d.whole(0, 5), d.chance(0.5), _clothes(d)
     if world.is_free(x, z, 0.5, 0.3, 0.05):
         world.things.append(Thing("pedestrian", x, z, size * 0.51, size, 0.3, 0.0, variant, clothes, flip))
+
+
+def _rider(world, d):
+    half = world.street.half
+    z = d(5.5, 13.0) if d.chance(0.5) else d(8.0, 32.0)
+    view = d.pick(("front", "back", "side"))
+    if d.chance(0.4):
+        x = world.camera.x + d(-0.45, 0.45) * z
+    else:
+        x = (1.0 if d.chance(0.5) else -1.0) * (half - d(0.5, 1.2))
+    x = min(half - 0.4, max(0.4 - half, x))
+    style, flip, size = (view, d.whole(0, 3)), d.chance(0.5), d(1.7, 1.9)
+    width = size * (1.85 / 1.75 if view == "side" else 0.8 / 1.78)
+    if world.is_free(x, z, width, 0.6, 0.1):
+        world.things.append(Thing("bicyclist", x, z, width, size, 0.5, 0.0, style, _clothes(d), flip))
 
 
 def _clothes(d):

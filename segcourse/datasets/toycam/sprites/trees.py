@@ -14,20 +14,13 @@ def _branch(s, x, y, dx, dy, r, depth, draws):
     if depth:
         for turn in (draws(0.3, 0.6), draws(-0.6, -0.3)):
             keep = draws(0.66, 0.78)
-            _branch(
-                s,
-                x + dx,
-                y + dy,
-                keep * (dx + turn * dy),
-                keep * (dy - turn * dx),
-                r * 0.68,
-                depth - 1,
-                draws,
-            )
+            along, up = keep * (dx + turn * dy), keep * (dy - turn * dx)
+            _branch(s, x + dx, y + dy, along, up, r * 0.68, depth - 1, draws)
 
 
 @cache
 def tree(kind):
+    """One of `TREES`; each kind has one shape, which a thing's size, paints and flip vary."""
     number = TREES.index(kind)
     draws = Draws(3000 + number, 0)
     if kind == "bush":
@@ -39,29 +32,15 @@ def tree(kind):
     trunk = 0.14 if kind == "birch" else 0.22
     color = (0.72, 0.7, 0.66) if kind == "birch" else BARK
     side_light = 1.25 - 0.55 * (s.x - cx + trunk) / (2 * trunk)
-    s.fill(
-        s.polygon(
-            (cx - trunk * 1.3, 0.0), (cx - trunk * 0.7, 3.2), (cx + trunk * 0.7, 3.2), (cx + trunk * 1.3, 0.0)
-        ),
-        color,
-        shade=side_light,
-    )
+    foot, top = trunk * 1.3, trunk * 0.7
+    bole = s.polygon((cx - foot, 0.0), (cx - top, 3.2), (cx + top, 3.2), (cx + foot, 0.0))
+    s.fill(bole, color, shade=side_light)
     if kind == "bare":
         for turn in (-0.7, -0.25, 0.2, 0.65):
             _branch(s, cx, 1.7 + 0.5 * abs(turn), turn * 1.2, 1.35, 0.13, 4, draws)
         return s.finish()
     if kind == "fir":
-        for step in range(13):
-            y, half = 0.9 + step * 0.5, 1.65 * (1.0 - step / 13.5)
-            for _ in range(26 - step):
-                x, drop = draws(-1.0, 1.0), draws(0.0, 0.3)
-                s.blob(
-                    cx + x * half,
-                    y + (1.0 - abs(x)) * 0.42 - drop,
-                    0.17,
-                    int(draws(0, 1.6)),
-                    0.82 - 0.34 * x + draws(-0.14, 0.14) - drop,
-                )
+        _needles(s, draws, cx)
         return s.finish()
     s.fill(s.limb(cx, 2.4, cx - 0.9, 3.6, 0.1) | s.limb(cx, 2.2, cx + 0.9, 3.5, 0.1), color, shade=0.8)
     count, y, rx, ry, r = {
@@ -73,6 +52,16 @@ def tree(kind):
     }[kind]
     _crown(s, draws, count, cx, y, rx, ry, r)
     return s.finish()
+
+
+def _needles(s, draws, cx):
+    """Thirteen storeys of drooping boughs, narrower upwards."""
+    for step in range(13):
+        y, half = 0.9 + step * 0.5, 1.65 * (1.0 - step / 13.5)
+        for _ in range(26 - step):
+            x, drop = draws(-1.0, 1.0), draws(0.0, 0.3)
+            paint, shade = int(draws(0, 1.6)), 0.82 - 0.34 * x + draws(-0.14, 0.14) - drop
+            s.blob(cx + x * half, y + (1.0 - abs(x)) * 0.42 - drop, 0.17, paint, shade)
 
 
 def _crown(s, draws, count, cx, cy, rx, ry, r):
@@ -87,6 +76,5 @@ def _crown(s, draws, count, cx, cy, rx, ry, r):
         late = number / count
         facing = (0.55 * y - 0.5 * x) * (0.5 + 0.5 * late) + 0.25 * ((y - y0) - (x - x0))
         shade = 0.55 + 0.27 * late + 0.5 * facing + draws(-0.09, 0.09)
-        s.blob(
-            cx + x * rx * 0.93, cy + y * ry * 0.93, r * draws(0.6, 1.15), int(draws(0, 1.4)), max(0.16, shade)
-        )
+        size, paint = r * draws(0.6, 1.15), int(draws(0, 1.4))
+        s.blob(cx + x * rx * 0.93, cy + y * ry * 0.93, size, paint, max(0.16, shade))
