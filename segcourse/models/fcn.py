@@ -24,17 +24,15 @@ def _fully_convolutional(x, channels, fc6_size, padding, dropout):
 
 
 def transplant(source, target):
-    """Copy weights from one network to another, layer by layer, by name; a dense kernel becomes the
-    convolution it is.
+    """Copy weights from one network to another, by the layers' names; a dense kernel becomes a convolution.
 
     Args:
-        source, target: built keras.Models. Layers of `source` that `target` lacks are left behind (fc8),
-        and
+        source, target: built keras.Models. Layers of `source` that `target` lacks are left behind (fc8), and
             scoring layers that `source` lacks keep their fresh weights.
 
     Raises:
         ValueError: if any other layer of the target has no counterpart, or one of another size. Nothing is
-        copied then.
+            copied then.
     """
     sources = {layer.name: layer for layer in source.layers if layer.weights}
     copies = []
@@ -64,8 +62,7 @@ def _pool_maps(pad):
 
 
 def _fcn(name, skips, input_shape, classes, width, padding="valid", fc6_size=7, dropout=0.5, weights=None):
-    """The three FCNs are one network with no, one or two skips; `skips` names the poolings to fuse, coarse
-    to fine."""
+    """The three FCNs, one network; `skips` names the poolings to fuse, coarse to fine, and may be empty."""
     if padding not in ("valid", "same"):
         raise ValueError(f'padding="{padding}" is unknown: "valid" (the paper) or "same".')
     if any(side is not None and side < 32 for side in input_shape[:2]):
@@ -120,20 +117,16 @@ def _upscore(x, at, stride, padding, name):
 
 
 def fcn32s(input_shape=(None, None, 3), classes=21, width=1.0, **options):
-    """FCN-32s: VGG16 made fully convolutional, upsampled 32-fold in one step (Long, Shelhamer & Darrell
-    2015).
+    """FCN-32s: VGG16 made fully convolutional, upsampled 32-fold in one step (Long et al. 2015).
 
     Args:
         input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
         classes: number of classes C.
         width: scales the channels of the VGG layers; 1.0 is the paper.
         **options: `padding="valid"` is the paper (100 zeros around the image, fc6 without padding, crops),
-        `"same"`
-            pads every layer by half its kernel: for far fewer pixels on small images, no crops.
-            `fc6_size=7` is
-            the
-            kernel of fc6 (the classifier's window / 32), `dropout=0.5` its rate, `weights="imagenet"` loads
-            VGG16.
+            `"same"` pads every layer by half its kernel: for far fewer pixels on small images, no crops.
+            `fc6_size=7` is the kernel of fc6 (the classifier's window / 32), `dropout=0.5` its rate,
+            `weights="imagenet"` loads VGG16.
 
     Returns:
         keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C].
@@ -143,12 +136,10 @@ def fcn32s(input_shape=(None, None, 3), classes=21, width=1.0, **options):
 
 
 def fcn16s(input_shape=(None, None, 3), classes=21, width=1.0, **options):
-    """FCN-16s: FCN-32s plus the scores of pool4; arguments as `fcn32s` (134,357,354 trainable weights by
-    default)."""
+    """FCN-16s: FCN-32s plus the scores of pool4 (134,357,354 trainable weights); arguments as `fcn32s`."""
     return _fcn("fcn16s", (4,), input_shape, classes, width, **options)
 
 
 def fcn8s(input_shape=(None, None, 3), classes=21, width=1.0, **options):
-    """FCN-8s: FCN-16s plus the scores of pool3; arguments as `fcn32s` (134,362,751 trainable weights by
-    default)."""
+    """FCN-8s: FCN-16s plus the scores of pool3 (134,362,751 trainable weights); arguments as `fcn32s`."""
     return _fcn("fcn8s", (4, 3), input_shape, classes, width, **options)

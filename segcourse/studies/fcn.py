@@ -1,10 +1,8 @@
-"""FCN's claim on ToyCam: skips help, fine-tuning helps more (Long et al. 2015, Table 2), at equal steps for
-all variants.
+"""FCN's claim on ToyCam (Long et al. 2015, Table 2): skips help, fine-tuning helps more, at equal steps.
 
 Every variant is trained in three stages of the same lengths and learning rates on the same batches. They
-differ in what is
-added at the start of a stage (a skip or nothing) and in what may learn (everything or the score layer
-alone).
+differ in what is added at the start of a stage (a skip or nothing) and in what may learn (everything or the
+score layer alone).
 """
 
 import keras
