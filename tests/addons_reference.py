@@ -32,9 +32,7 @@ class Reference:
         return self._compute(symbol, inputs, weights, config, gradients=False)[0]
 
     def with_gradients(self, symbol, *inputs, weights=(), **config):
-        """The same, and a list of the gradients of sum(cotangent * output) for all inputs and weights of
-        floating dtype.
-        """
+        """The same, and the gradients of sum(cotangent * output) for all floating inputs and weights."""
         return self._compute(symbol, inputs, weights, config, gradients=True)
 
     def train(self, symbol, start, gradients, wrap=None, wrap_config=None, **config):

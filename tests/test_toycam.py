@@ -9,6 +9,7 @@ from segcourse.datasets import toycam
 from segcourse.datasets.toycam.world import POLE
 
 DIGEST = "8d8564ce2ea9d053e3ed7a5922311ec1908992e8dc3a477777f2fed08e2bdadb"
+LAYERS_DIGEST = "7afccc7b773907df0046d0dbe517a93c3609bd413d1ff53fd4b95d0bf3540999"
 SCENES = 24
 
 
@@ -30,6 +31,16 @@ def test_pixels_are_pinned():
         images, labels = toycam.render(seed, 8, size, start)
         digest.update(images.tobytes() + labels.tobytes())
     assert digest.hexdigest() == DIGEST
+
+
+def test_depth_and_layers_are_pinned(scenes):
+    digest = hashlib.sha256()
+    for s in scenes:
+        digest.update(s.depth.tobytes())
+        for layer in s.layers:
+            digest.update(repr((layer.class_id, *map(int, layer.box))).encode())
+            digest.update(layer.depth.tobytes() + layer.alpha.tobytes())
+    assert digest.hexdigest() == LAYERS_DIGEST
 
 
 def test_a_scene_does_not_depend_on_what_was_drawn_before(scenes):

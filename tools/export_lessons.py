@@ -2,7 +2,7 @@
 
 A lesson cell whose first line is `#| export models.fcn` goes to `segcourse/models/fcn.py`. Imports are
 collected from the whole notebook, so a module states exactly what it uses; a name that nothing provides is
-an error.
+an error, and so is ragged prose (tools/check_prose.py).
 
     python tools/export_lessons.py            write the modules
     python tools/export_lessons.py --check    exit 1 and show a diff when a module and its lesson differ
@@ -21,6 +21,8 @@ import symtable
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from check_prose import problems, without_magics
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "segcourse"
@@ -72,6 +74,7 @@ def read_lesson(path, root):
         tree = _parse(source, where, exported=bool(target))
         _collect_imports(tree, lesson.imports)
         if target:
+            _check_prose(source, where)
             module = _module_name(target[1], where)
             lesson.modules.setdefault(module, []).append(_exported_cell(source, tree, where))
         else:
@@ -95,7 +98,7 @@ def _parse(source, where, exported):
             raise ExportError(f"{where}: line {error.lineno} is not plain Python: {error.msg}.") from None
     # Magics and shell lines are allowed outside exported cells; the rest of such a cell still counts.
     try:
-        return ast.parse(re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE))
+        return ast.parse(without_magics(source))
     except SyntaxError:
         return ast.parse("")
 
@@ -104,6 +107,12 @@ def _module_name(name, where):
     if not MODULE_NAME.fullmatch(name) or name.split(".")[0] == PACKAGE:
         raise ExportError(f"{where}: cannot export to {name!r}. Name a module below {PACKAGE}: `models.fcn`.")
     return name
+
+
+def _check_prose(source, where):
+    found = [f"{where}, line {row}: {message}." for row, message in problems(source)]
+    if found:
+        raise ExportError("\n".join([*found, "Wrap such lines again, none over 110 columns."]))
 
 
 def _collect_imports(tree, imports):

@@ -181,9 +181,8 @@ def pipeline(
 
     Returns:
         a ``tf.data.Dataset`` of (uint8 ``[B, h, w, 3]``, uint8 ``[B, h, w]``). When it shuffles, augments,
-        crops or repeats, it is for
-        training: only full batches, so that one trace serves all. Otherwise every picture comes once, in
-            order.
+        crops or repeats, it is for training: only full batches, so that one trace serves all. Otherwise
+        every picture comes once, in order.
     """
     import tensorflow as tf
 

@@ -28,8 +28,7 @@ def _two_nearest(instances, reach):
 
 
 def border_weights(instances, class_weights=(1.0, 1.0), w0=10.0, sigma=5.0):
-    """The weight of every pixel in the loss: large in the narrow gaps between cells (Ronneberger et al.
-    2015, equation 2).
+    """The weight of every pixel in the loss: large in the narrow gaps between cells (U-Net, equation 2).
 
     w(x) = w_c(x) + w0 * exp(-(d1(x) + d2(x))^2 / (2 sigma^2)), d1 and d2 the distances to the borders of the
     nearest and the second nearest cell.

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from segcourse.datasets.errors import DataError
 from segcourse.datasets.rendered import cached
-from segcourse.datasets.toycam.shapes import Draws, noise, smooth
+from segcourse.datasets.toycam.noise import Draws, noise, smooth
 from segcourse.paths import cache_folder
 
 VERSION = 2  # raise it whenever a pixel changes: cached files of older versions are then ignored
@@ -94,8 +94,10 @@ def scene(seed, index, size=SIZE):
 
 
 def render(seed, count, size=SIZE, start=0):
-    """Scenes start .. start + count - 1 of a stream: images uint8[N, H, W, 3], labels uint8[N, H, W],
-    instances int32[N, H, W], by name."""
+    """Scenes start .. start + count - 1 of a stream, as a dict of arrays.
+
+    images uint8[N, H, W, 3], labels uint8[N, H, W] and instances int32[N, H, W].
+    """
     _check(seed, start, size)
     if count < 0:
         raise DataError(f"count is {count}; it is the number of scenes, give 0 or more.")
@@ -112,11 +114,10 @@ def render(seed, count, size=SIZE, start=0):
 
 
 def load(split, size=None):
-    """All of "train" (30 scenes, as many as ISBI 2012 has slices), "val" (20) or "test" (50) at `size`,
-    default (128, 128).
+    """All of "train" (30 scenes, as many as ISBI 2012 has slices), "val" (20) or "test" (50).
 
-    Returns images uint8[N, H, W, 3] and labels uint8[N, H, W]: 0 background, 1 cell. The split is rendered
-    once and kept in `cache_folder()`.
+    At `size`, by default (128, 128): images uint8[N, H, W, 3] and labels uint8[N, H, W], 0 background,
+    1 cell. The split is rendered once and kept in `cache_folder()`.
 
     Raises:
         DataError: unknown split, bad size.

@@ -226,8 +226,7 @@ def _check_digest(url, part, sha256):
         part.remove()
         raise ChecksumError(
             f"{url}: sha256 {found} where {sha256} is expected. The file was changed at its source or on its "
-            "way; it was removed. "
-            "Try again, and tell the maintainers if it stays so."
+            "way; it was removed. Try again, and tell the maintainers if it stays so."
         )
 
 

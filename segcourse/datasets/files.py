@@ -72,10 +72,8 @@ def decode_mask(content: bytes, path: Path | str) -> np.ndarray:
     if picture.mode not in _MASK_MODES:
         raise MaskError(
             f"{path}: pixel format {picture.mode!r} with {len(picture.getbands())} channel(s), but a mask "
-            "needs one "
-            "class id per pixel (an 8-bit grey or palette PNG). If its colours stand for classes, turn them "
-            "into ids "
-            "with LabelSpec.decolorize() and save those."
+            "needs one class id per pixel (an 8-bit grey or palette PNG). If its colours stand for classes, "
+            "turn them into ids with LabelSpec.decolorize() and save those."
         )
     return np.array(picture).astype(np.uint8 if picture.mode in ("1", "L", "P") else np.int32)
 

@@ -114,8 +114,7 @@ class Folder:
             if other != first:
                 raise ImageError(
                     f"{image_path}: {other[0]}x{other[1]} pixels, but {pairs[0][0].name} has "
-                    f"{first[0]}x{first[1]}. "
-                    "Give size=(height, width) to bring all of them to one size."
+                    f"{first[0]}x{first[1]}. Give size=(height, width) to bring all of them to one size."
                 )
         return first
 
@@ -125,8 +124,8 @@ class Folder:
         if mask.shape != image.shape[:2]:
             raise MaskError(
                 f"{mask_path}: {mask.shape[0]}x{mask.shape[1]} pixels, but its image {image_path.name} has "
-                f"{image.shape[0]}x{image.shape[1]} "
-                "(height x width). Export the mask at the size of the image, turned upright like it."
+                f"{image.shape[0]}x{image.shape[1]} (height x width). Export the mask at the size of the "
+                "image, turned upright like it."
             )
         odd = (mask < 0) | ((mask >= len(self._spec)) & (mask != self._spec.void))
         if odd.any():

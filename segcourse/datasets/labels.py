@@ -87,9 +87,8 @@ class LabelSpec:
         if strange:
             raise MaskError(
                 f"{len(strange)} colour(s) are not in the palette of {self.name}, the first is "
-                f"#{strange[0]:06x}. "
-                "Use the original colour masks (PNG, never JPEG, never resized with interpolation), or the "
-                "right palette."
+                f"#{strange[0]:06x}. Use the original colour masks (PNG, never JPEG, never resized with "
+                "interpolation), or the right palette."
             )
         return np.array([known[int(value)] for value in values], np.uint8)[inverse].reshape(keys.shape)
 
@@ -372,8 +371,7 @@ def _void_notes(masks):
         return []
     return [
         f"{len(empty)} of {len(masks)} mask(s) are void (255) everywhere, the first at index {empty[0]}: "
-        "nothing can be learned from them. "
-        "Leave them out, or check that the masks were exported with ids."
+        "nothing can be learned from them. Leave them out, or check that the masks were exported with ids."
     ]
 
 
@@ -430,8 +428,7 @@ def _binary_note(pixels, count):
         seen += f" with {soft} grey values between them at soft or JPEG-compressed edges"
     return (
         f"{seen}, but {count} classes are expected. This is probably a black-and-white mask, and 255 means "
-        "void here: the whole "
-        "foreground would be ignored. Use mask = (mask > 127).astype('uint8')."
+        "void here: the whole foreground would be ignored. Use mask = (mask > 127).astype('uint8')."
     )
 
 
@@ -465,10 +462,8 @@ def _interpolation_note(pixels, wrong, count):
     outside = f" (among them {_listed(pixels, wrong)}, outside 0..{count - 1})" if wrong else ""
     return (
         f"Along many borders of two classes the pixels have ids between the two{outside}. The masks were "
-        "probably resized with "
-        "bilinear interpolation, or saved as JPEG: averages of ids are other classes. Go back to the "
-        "original masks, store them as "
-        "PNG, and resize them by nearest neighbour only."
+        "probably resized with bilinear interpolation, or saved as JPEG: averages of ids are other classes. "
+        "Go back to the original masks, store them as PNG, and resize them by nearest neighbour only."
     )
 
 
@@ -479,13 +474,11 @@ def _range_note(pixels, ids, wrong, count):
     if wrong == [count]:
         return (
             f"{seen} Either id {count} is this data set's void: write mask[mask == {count}] = 255. Or the "
-            "ids start at 1 and 0 means "
-            "unlabelled: write mask = mask - 1 with uint8, which turns 0 into 255."
+            "ids start at 1 and 0 means unlabelled: write mask = mask - 1 with uint8, which turns 0 into 255."
         )
     return (
         f"{seen} Probably the masks follow another class list, or void has another id: map every id to yours "
-        "with a table of 256 "
-        "entries, table[mask], and what you do not need to 255."
+        "with a table of 256 entries, table[mask], and what you do not need to 255."
     )
 
 

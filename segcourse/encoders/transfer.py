@@ -7,7 +7,7 @@ import math
 
 
 def transplant(source, target):
-    """Copy weights from one network to another, by layer name; a dense kernel becomes the convolution it is.
+    """Copy weights from one network to another, by the layers' names; a dense kernel becomes a convolution.
 
     Args:
         source, target: built keras.Models. Layers of `source` that `target` lacks are left behind (fc8), and
@@ -15,7 +15,7 @@ def transplant(source, target):
 
     Raises:
         ValueError: if any other layer of the target has no counterpart, or one of another size. Nothing is
-        copied then.
+            copied then.
     """
     sources = {layer.name: layer for layer in source.layers if layer.weights}
     copies = []

@@ -46,8 +46,7 @@ def crop_offset(larger, smaller):
 
 @keras.saving.register_keras_serializable(package="segcourse")
 class Crop(keras.Layer):
-    """Cut the first map [B, H, W, C] down to the height and width of the second, starting at pixel
-    `offset`."""
+    """Cut the first map [B, H, W, C] to the height and width of the second, from pixel `offset` on."""
 
     def __init__(self, offset=0, **kwargs):
         super().__init__(**kwargs)

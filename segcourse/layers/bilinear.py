@@ -8,12 +8,10 @@ from keras import ops
 
 
 def bilinear_kernel(size):
-    """The square kernel that turns a transposed convolution into bilinear upsampling, float32 tensor [size,
-    size].
+    """The kernel, float32 [size, size], that makes a transposed convolution upsample bilinearly.
 
     It is the product of two triangles: 1 at the centre, falling to 0 just outside the kernel (Long et al.
-    2015,
-    section 3.3; `surgery.upsample_filt` of the released code). A stride s goes with size 2s - s % 2.
+    2015, section 3.3; `surgery.upsample_filt` of the released code). A stride s goes with size 2s - s % 2.
     """
     factor = (size + 1) // 2
     centre = factor - 1 if size % 2 else factor - 0.5

@@ -20,10 +20,8 @@ class MaskedCrossEntropy(keras.losses.Loss):
 
     `void` is the id of the pixels to leave out, `class_weights` optionally C floats >= 0, one a class.
     Call it with ids [B, H, W] (integers, 0..C-1 or `void`), logits [B, H, W, C] (any float dtype; no
-    softmax)
-    and optionally `sample_weight` [B, H, W] (pixel weights). The result is the weighted sum over the
-    labelled
-    pixels divided by their number: the same learning rate then fits every image size.
+    softmax) and optionally `sample_weight` [B, H, W] (pixel weights). The result is the weighted sum over
+    the labelled pixels divided by their number: the same learning rate then fits every image size.
     """
 
     def __init__(self, void=255, class_weights=None, name="masked_cross_entropy"):

@@ -34,8 +34,7 @@ def boundary_f1(labels, predictions, classes, tolerance=0.0075, void=255):
     """The BF score: how well the outlines agree, whatever the size of the areas (Csurka et al. 2013).
 
     F1 of outline precision and recall for each image and each class whose outline the truth or the
-    prediction
-    shows, averaged over the classes of each image, then over the images that show any.
+    prediction shows, averaged over the classes of each image, then over the images that show any.
 
     Args:
         labels, predictions: integer ids [N, H, W]; what is predicted on `void` pixels is ignored.
@@ -57,8 +56,7 @@ def boundary_f1(labels, predictions, classes, tolerance=0.0075, void=255):
 
 
 def _class_f1(truth, guess, radius):
-    """F1 of the outlines of two masks, bool [N, H, W], and whether there is any outline: float32 [N]
-    both."""
+    """F1 of the outlines of two masks [N, H, W], and whether there is any outline: float32 [N] both."""
     truth, guess = _edges(truth), _edges(guess)
     precision = _share(guess, _grow(truth, radius))
     recall = _share(truth, _grow(guess, radius))
@@ -67,8 +65,7 @@ def _class_f1(truth, guess, radius):
 
 
 def _share(part, whole):
-    """Share of the set pixels of `part` that are set in `whole` too, float32 [N]; 0 where `part` is
-    empty."""
+    """Share of the set pixels of `part` that `whole` has too, float32 [N]; 0 where `part` is empty."""
     both = ops.sum(ops.cast(ops.logical_and(part, whole), "float32"), axis=(1, 2))
     return both / ops.maximum(ops.sum(ops.cast(part, "float32"), axis=(1, 2)), 1.0)
 
@@ -79,8 +76,7 @@ def trimap_iou(labels, predictions, classes, width=3, void=255):
     Args:
         labels, predictions: integer ids [N, H, W].
         width: the band holds every pixel at most this many pixels (Euclidean) from one next to another
-        class
-            or to void.
+            class or to void.
 
     Returns:
         float in 0..1.

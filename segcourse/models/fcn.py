@@ -32,8 +32,7 @@ def _pool_maps(pad):
 
 
 def _fcn(name, skips, input_shape, classes, width, padding, fc6_size, dropout, weights):
-    """The three FCNs are one network with no, one or two skips; `skips` names the poolings to fuse, coarse
-    to fine."""
+    """The three FCNs, one network; `skips` names the poolings to fuse, coarse to fine, and may be empty."""
     if padding not in ("valid", "same"):
         raise ValueError(f'padding="{padding}" is unknown: "valid" (the paper) or "same".')
     if any(side is not None and side < 32 for side in input_shape[:2]):

@@ -1,4 +1,4 @@
-"""The classifier that lesson 01 starts from: a narrow VGG16 that names the class amid a window of ToyCam."""
+"""The classifier of lesson 01: a narrow VGG16 that names the class at the centre of a ToyCam window."""
 
 import keras
 import numpy as np

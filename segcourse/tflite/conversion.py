@@ -102,9 +102,8 @@ def _checked_channels(model, height, width):
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
             f"Keras runs on the {keras.backend.backend()} backend, and only TensorFlow exports to TFLite. "
-            "Save the model "
-            "with model.save('model.keras'), then load and convert it in a process started with "
-            "KERAS_BACKEND=tensorflow."
+            "Save the model with model.save('model.keras'), then load and convert it in a process started "
+            "with KERAS_BACKEND=tensorflow."
         )
     if not isinstance(model, keras.Model):
         raise ValueError(
@@ -126,8 +125,7 @@ def _checked_channels(model, height, width):
     if any(own not in (None, asked) for own, asked in zip(shape[1:3], (height, width), strict=True)):
         raise ValueError(
             f"input_size is {(height, width)}, but the model was built for {tuple(shape[1:3])}. Pass that "
-            "size, or build "
-            f"the model with input_shape=(None, None, {shape[-1]}) and copy the weights: "
+            f"size, or build the model with input_shape=(None, None, {shape[-1]}) and copy the weights: "
             "new.set_weights(model.get_weights())."
         )
     # A symbolic call: a network that cannot serve this size says so here, in its own words.
@@ -144,8 +142,7 @@ def _checked_representative(images, quantization, shape):
         if images is not None:
             raise ValueError(
                 "representative_data is used by quantization='int8' alone, got "
-                f"quantization={quantization!r}."
-                " Leave representative_data out, or ask for 'int8'."
+                f"quantization={quantization!r}. Leave representative_data out, or ask for 'int8'."
             )
         return None
     if images is None:
@@ -156,9 +153,8 @@ def _checked_representative(images, quantization, shape):
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1:] != shape or len(images) == 0:
         raise ValueError(
-            f"representative_data has shape {images.shape}; needed is [N, {', '.join(map(str, shape))}] "
-            "with N >= 1, "
-            "images of the input_size that the file is for."
+            f"representative_data has shape {images.shape}; needed is [N, {', '.join(map(str, shape))}] with "
+            "N >= 1, images of the input_size that the file is for."
         )
     return images
 
@@ -207,8 +203,8 @@ def _explained(message):
         return f"The TFLite converter failed: {message.strip()[:500]}"
     return (
         f"TFLite has no operator for {', '.join(operators)}. Use layers that it has: bilinear instead of "
-        "bicubic resizing, "
-        "max-unpooling by comparison instead of max_pool_with_argmax, logits out and argmax on the phone."
+        "bicubic resizing, max-unpooling by comparison instead of max_pool_with_argmax, logits out and "
+        "argmax on the phone."
     )
 
 

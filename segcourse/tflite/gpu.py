@@ -35,9 +35,7 @@ class GpuDelegateError(RuntimeError):
 
 
 class GpuDelegateUnavailable(GpuDelegateError):
-    """This machine cannot run the delegate; says nothing about the network. The message names what to
-    install.
-    """
+    """This machine cannot run the delegate, which says nothing about the network; names what to install."""
 
 
 class GpuDelegateRefused(GpuDelegateError):
@@ -120,8 +118,7 @@ def run_on_gpu_delegate(path, images, timeout=300):
     if rejected:
         raise GpuDelegateInvalid(
             f"{path}: the GPU delegate took the network, but the GPU rejected {len(rejected)} commands "
-            f"({rejected[0].strip()}): "
-            "its values are wrong. inspect(path) names the likely operator.",
+            f"({rejected[0].strip()}): its values are wrong. inspect(path) names the likely operator.",
             logits,
         )
     return logits

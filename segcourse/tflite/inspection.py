@@ -96,8 +96,8 @@ class Report:
     def __str__(self):
         lines = [
             f"{self.path.name}: {self.file_bytes / 1e3:,.0f} kB, of it parameters "
-            f"{self.parameter_bytes / 1e3:,.0f} kB; "
-            f"{self.macs / 1e6:,.1f} million multiply-accumulates per image",
+            f"{self.parameter_bytes / 1e3:,.0f} kB; {self.macs / 1e6:,.1f} million "
+            "multiply-accumulates per image",
             *(f"  in   {name}: {t.dtype}{[*t.shape]}" for name, t in self.inputs.items()),
             *(f"  out  {name}: {t.dtype}{[*t.shape]}" for name, t in self.outputs.items()),
             f"  {sum(self.operators.values())} operators: "
@@ -210,8 +210,9 @@ def _names(enum):
 
 
 def _macs(node):
-    """Multiply-accumulates; kernels are OHWI (CONV_2D, TRANSPOSE_CONV), 1HWC (DEPTHWISE_CONV_2D), OI
-    (FULLY_CONNECTED).
+    """Multiply-accumulates of one operator.
+
+    Kernels are OHWI (CONV_2D, TRANSPOSE_CONV), 1HWC (DEPTHWISE_CONV_2D) or OI (FULLY_CONNECTED).
     """
     result = _size(node.outputs[0])
     if node.operator in ("CONV_2D", "FULLY_CONNECTED"):
@@ -275,8 +276,8 @@ def _rank(node, graph):
         return (
             f"a tensor of rank {max(ranks)}; a GPU takes 4 at most",
             "resize with keras.ops.image.resize(..., 'nearest') or bilinearly instead of "
-            "UpSampling2D(interpolation='nearest'), "
-            "normalise with BatchNormalization instead of GroupNormalization",
+            "UpSampling2D(interpolation='nearest'), normalise with BatchNormalization instead of "
+            "GroupNormalization",
         )
 
 
@@ -313,9 +314,7 @@ def _groups(node, graph):
 
 
 def _padded_pooling(node, graph):
-    """The delegate merges zero padding into the pooling, which then ignores the zeros instead of pooling
-    them.
-    """
+    """The delegate merges zero padding into the pooling, which then ignores the zeros."""
     if node.operator not in ("PAD", "PADV2"):
         return None
     pooled = [
@@ -331,9 +330,7 @@ def _padded_pooling(node, graph):
 
 
 def _padded_upsampling(node, graph):
-    """The delegate takes the "same" padding of the convolution of equal stride for that of the transposed
-    one.
-    """
+    """The delegate pads a transposed convolution as it would "same"-pad a convolution of equal stride."""
     if node.operator != "TRANSPOSE_CONV" or node.options.padding != _SAME:
         return None
     sizes = node.inputs[2].shape[1:3]
@@ -345,17 +342,14 @@ def _padded_upsampling(node, graph):
         if taken != cut:
             return (
                 f"kernel {kernel}, stride {stride} and 'same' padding on {size} pixels; the delegate cuts "
-                f"off {taken} pixels "
-                f"instead of {cut} and computes wrong values",
+                f"off {taken} pixels instead of {cut} and computes wrong values",
                 f"Conv2DTranspose(padding='valid') followed by Cropping2D({cut}), or an input that the "
                 "stride divides",
             )
 
 
 def _large_kernel(node, graph):
-    """Texture rows that the kernel of a transposed convolution takes: one per position and four input
-    channels.
-    """
+    """A transposed convolution's kernel takes a texture row per position and four input channels."""
     if node.operator != "TRANSPOSE_CONV":
         return None
     _, height, width, channels = node.inputs[1].shape

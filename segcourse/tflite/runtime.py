@@ -68,9 +68,7 @@ class Runner:
 
 
 def checked_images(images, shape):
-    """`images` as an array, if they are at least one image of the file's input `shape` (1, H, W, C); None
-    fits any.
-    """
+    """`images` as an array, if they are images of the file's input `shape` (1, H, W, C); None fits any."""
     images = np.asarray(images)
     fits = images.ndim == 4 and len(images) > 0
     if not fits or any(
@@ -178,9 +176,7 @@ class Benchmark:
 
     @property
     def speedup(self):
-        """How many times faster than `model.predict` (median of the one / median of the other); None without
-        a model.
-        """
+        """How many times faster than `model.predict`, by the medians of both; None without a model."""
         return None if self.keras_seconds is None else float(np.median(self.keras_seconds)) / self.median
 
     def __str__(self):

@@ -13,9 +13,11 @@ import numpy as np
 from segcourse.datasets.rendered import cached
 from segcourse.paths import cache_folder
 
-from .render import Layer, rasterise
-from .shapes import Draws
-from .world import CLASSES, World, sample
+from .canvas import Layer
+from .noise import Draws
+from .render import rasterise
+from .sampling import sample
+from .world import CLASSES, World
 
 VERSION = 2  # raise it whenever a pixel changes: cached files of older versions are then ignored
 SPLITS = {"train": (0, 800), "val": (1, 100), "test": (2, 100)}
@@ -40,8 +42,10 @@ class Scene:
 
 
 def scene(seed, index, size=(96, 128)):
-    """The `Scene` number `index` of stream `seed` at `size` (rows, columns), each at least 32. Raises
-    ValueError."""
+    """The `Scene` number `index` of stream `seed` at `size` (rows, columns), each at least 32.
+
+    Raises ValueError for a negative number or a bad size.
+    """
     _check(seed, index, size)
     world = sample(seed, index)
     canvas, image = rasterise(world, tuple(size), Draws(seed, index + 2**40))
@@ -61,11 +65,11 @@ def render(seed, count, size=(96, 128), start=0):
 
 
 def load(split, size=None, count=None):
-    """The first `count` scenes (default: all) of "train" (800), "val" (100) or "test" (100) at `size`,
-    default (96, 128).
+    """The first `count` scenes (default: all) of "train" (800), "val" (100) or "test" (100).
 
-    Returns (images uint8[N, H, W, 3], labels uint8[N, H, W]). The whole split is rendered once and kept in
-    `cache_folder()`. Raises ValueError for an unknown split, a bad size or a bad count.
+    At `size`, by default (96, 128): (images uint8[N, H, W, 3], labels uint8[N, H, W]). The whole split is
+    rendered once and kept in `cache_folder()`. Raises ValueError for an unknown split, a bad size or a bad
+    count.
     """
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}; ToyCam has {', '.join(SPLITS)}: use one of these")
