@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from segcourse import datasets, models, training
+from segcourse import datasets, models, tflite, training
 from segcourse.datasets import toycam
 from segcourse.losses import MaskedCrossEntropy
 from segcourse.models.crf_rnn import without_crf
@@ -157,6 +157,25 @@ def one_image(case):
     )
     inner = slice(case.margin, -case.margin or None)
     return scene.image[middle][None], scene.labels[middle][None, inner, inner]
+
+
+@cache
+def five_images(case):
+    """`one_image(case)`, its three mirror images, and noise: uint8 [5, H, W, 3]."""
+    image = one_image(case)[0]
+    return np.concatenate([image, image[:, ::-1], image[:, :, ::-1], image[:, ::-1, ::-1], noise(case.size)])
+
+
+def assert_same(expected, logits):
+    """Two ways of computing one network agree: nearly all logits, and at every pixel of most images.
+
+    Where two values of a pooling window are equal up to rounding, a network with pooling indices may differ
+    around them: that happens in a single image, while a fault shows in all of them.
+    """
+    found = tflite.agreement(expected, logits)
+    assert found.failures() == [], str(found)
+    images = np.abs(expected - logits).max(axis=(1, 2, 3))
+    assert np.median(images) <= 1e-4 * found.logit_range, f"differences of the images: {images}; {found}"
 
 
 @cache

@@ -165,7 +165,7 @@ def test_export_int8_takes_its_ranges_from_the_data_set(run, folder, tmp_path):
 def test_export_check_fails_when_the_file_disagrees(run, folder, tmp_path, monkeypatch):
     from segcourse import tflite
 
-    poor = tflite.Agreement(equal_labels=0.9, largest_difference=1.0, logit_range=2.0, pixels=100)
+    poor = tflite.Agreement(0.9, 1.0, 1e-4, 1e-4, logit_range=2.0, pixels=100)
     monkeypatch.setattr(tflite, "compare", lambda *arguments: poor)
     arguments = ["--out", tmp_path / "a.tflite", "--size", "64x64", "--data", folder]
     assert "only 90.00%" in call("export", run / "model.keras", *arguments, "--check", code=1)
@@ -176,7 +176,7 @@ def test_what_the_gpu_delegate_says_counts(run, folder, tmp_path, monkeypatch):
 
     arguments = ["--out", tmp_path / "a.tflite", "--size", "64x64", "--data", folder, "--check"]
     monkeypatch.setattr(tflite, "run_on_gpu_delegate", lambda path, images: -tflite.Runner(path)(images))
-    assert "GPU and CPU give only" in call("export", run / "model.keras", *arguments, code=1)
+    assert "GPU against CPU: only" in call("export", run / "model.keras", *arguments, code=1)
 
     def refuse(path, images):
         raise tflite.GpuDelegateRefused("no such operator")

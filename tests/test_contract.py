@@ -12,11 +12,22 @@ import contract
 import keras
 import numpy as np
 import pytest
-from contract import CASES, CLASSES, logits_of, noise, one_image, randomize, trained
+from contract import (
+    CASES,
+    CLASSES,
+    assert_same,
+    five_images,
+    logits_of,
+    noise,
+    one_image,
+    randomize,
+    trained,
+)
 from export_lessons import is_generated
 
 import segcourse
 from segcourse import tflite, training
+from segcourse.layers.unpooling import MaxPoolingWithIndices2D
 from segcourse.models import MODELS, build
 
 PACKAGE = Path(segcourse.__file__).parent
@@ -206,10 +217,8 @@ def tflite_file(tmp_path_factory):
 
 @every_case
 def test_the_tflite_file_agrees_with_keras(case, tflite_file):
-    images = np.concatenate([one_image(case)[0], one_image(case)[0][:, :, ::-1], noise(case.size)])
-    same = tflite.compare(case.part_for_phone(trained(case)[0]), tflite_file(case), images)
-    assert same.equal_labels >= 0.999, str(same)
-    assert same.relative_difference <= 1e-3, str(same)
+    images, model = five_images(case), case.part_for_phone(trained(case)[0])
+    assert_same(logits_of(model, images), tflite.Runner(tflite_file(case))(images))
 
 
 @pytest.mark.parametrize("case", SPLIT, ids=[case.id for case in SPLIT])
@@ -239,14 +248,119 @@ def test_the_file_holds_nothing_that_a_mobile_gpu_refuses(case, tflite_file):
 
 @every_case
 def test_a_mobile_gpu_computes_the_whole_network(case, tflite_file, delegate):
-    path, images = tflite_file(case), one_image(case)[0]
+    path, images = tflite_file(case), five_images(case)
     if case.not_on_gpu:
         with pytest.raises(tflite.GpuDelegateRefused):
-            delegate(path, images)
+            delegate(path, images[:1])
         return
-    same = tflite.agreement(tflite.Runner(path)(images), delegate(path, images))
-    assert same.equal_labels >= 0.999, str(same)
-    assert same.relative_difference <= 1e-3, str(same)
+    assert_same(tflite.Runner(path)(images), delegate(path, images))
+
+
+# The comparison itself: what it must let pass, and what it must not
+
+
+@pytest.fixture(scope="module")
+def with_indices():
+    """A trained network with pooling indices, five images, and its logits."""
+    case = next(case for case in CASES if case.name == "segnet_basic")
+    return trained(case)[0], five_images(case), logits_of(trained(case)[0], five_images(case))
+
+
+def changed(model, layer_of):
+    """The network with every layer made by `layer_of(layer)`, and the same weights."""
+    copy = keras.models.clone_model(model, clone_function=layer_of)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def another_place(level, position):
+    """Function of a layer: the pooling of `level` gets another index at one `position` of the first image."""
+
+    class OneIndexMoved(MaxPoolingWithIndices2D):
+        def call(self, x):
+            pooled, indices = super().call(x)
+            here = np.zeros(indices.shape, "int32")
+            here[position] = 1
+            return pooled, (indices + here) % 4
+
+    def layer_of(layer):
+        kind = OneIndexMoved if layer.name == f"pool{level}" else type(layer)
+        return kind.from_config(layer.get_config())
+
+    return layer_of
+
+
+@pytest.mark.parametrize("level", [1, 2, 3, 4])
+def test_a_near_tie_may_move_one_value(with_indices, level):
+    model, images, expected = with_indices
+    pooled = keras.Model(model.input, model.get_layer(f"pool{level}").output[0])(images[:1])
+    largest = np.unravel_index(np.argmax(pooled), pooled.shape)
+    logits = logits_of(changed(model, another_place(level, largest)), images)
+    assert np.abs(expected - logits).max() > 1e-3 * np.ptp(expected)  # more than rounding does
+    assert_same(expected, logits)
+
+
+class IndicesByColumn(MaxPoolingWithIndices2D):
+    """Counts the places of a window down the columns, as an unpooling does not expect."""
+
+    def call(self, x):
+        pooled, indices = super().call(x)
+        return pooled, indices % 2 * 2 + indices // 2
+
+
+def by_column(layer):
+    kind = IndicesByColumn if isinstance(layer, MaxPoolingWithIndices2D) else type(layer)
+    return kind.from_config(layer.get_config())
+
+
+def coarse_epsilon(layer):
+    config = layer.get_config()
+    return type(layer).from_config(config | {"epsilon": 1e-3} if "epsilon" in config else config)
+
+
+def scaled_channel(model, name, factor):
+    """The network with one output channel of one layer multiplied by `factor`."""
+    copy = changed(model, lambda layer: type(layer).from_config(layer.get_config()))
+    layer = copy.get_layer(name)
+    kernel = keras.ops.convert_to_numpy(layer.kernel).copy()
+    kernel[..., 3] *= factor
+    layer.kernel.assign(kernel)
+    return copy
+
+
+FAULTS = {
+    "indices by column": lambda model, images: logits_of(changed(model, by_column), images),
+    "epsilon 1e-3": lambda model, images: logits_of(changed(model, coarse_epsilon), images),
+    "a channel is 1 % too large": lambda model, images: logits_of(
+        scaled_channel(model, "conv2", 1.01), images
+    ),
+    "a channel is 0": lambda model, images: logits_of(scaled_channel(model, "conv_decode1", 0), images),
+    "half a pixel to the right": lambda model, images: (
+        (logits_of(model, images) + np.roll(logits_of(model, images), 1, axis=2)) / 2
+    ),
+    "BGR": lambda model, images: logits_of(model, images[..., ::-1]),
+    "images in -1..1": lambda model, images: logits_of(model, images / np.float32(127.5) - 1),
+    "two classes swapped": lambda model, images: logits_of(model, images)[..., [1, 0, *range(2, CLASSES)]],
+    "the rim is zero": lambda model, images: np.pad(
+        logits_of(model, images)[:, 1:-1, 1:-1], ((0, 0), (1, 1), (1, 1), (0, 0))
+    ),
+    "not a number in one pixel": lambda model, images: np.where(
+        np.arange(images[..., 0].size).reshape(*images.shape[:3], 1) == 77, np.nan, logits_of(model, images)
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_no_near_tie(with_indices, fault):
+    model, images, expected = with_indices
+    with pytest.raises(AssertionError):
+        assert_same(expected, FAULTS[fault](model, images))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found_by_what_the_command_judges(with_indices, fault):
+    model, images, expected = with_indices
+    assert tflite.agreement(expected, FAULTS[fault](model, images)).failures() != []
 
 
 # Code: Keras alone, on every backend
