@@ -1,5 +1,6 @@
 """The networks, by name."""
 
+from segcourse.models.cost import profile  # noqa: F401
 from segcourse.models.crf_rnn import crf_rnn
 from segcourse.models.deeplab_v1 import deeplab_v1
 from segcourse.models.fcn import fcn8s, fcn16s, fcn32s
