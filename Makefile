@@ -88,5 +88,5 @@ benchmark: env .venv-benchmark/ready ## time U-Net against PyTorch and the CRF a
 	@touch $@
 
 clean: ## remove the environments and all caches
-	rm -rf .venv .venv-addons .venv-benchmark .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-addons .venv-benchmark .venv-oldest .pytest_cache .ruff_cache .hypothesis dist
 	find segcourse tests tools notebooks benchmarks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf

@@ -5,24 +5,14 @@ import re
 from pathlib import Path
 
 import nbformat
+import new_lesson
 import pytest
 import run_lessons
 from run_lessons import PRIVATE_PATH, SIZE_LIMIT, output_text
 
 LESSONS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 LONGEST_CELL = 35
-SECTIONS = [
-    "The problem",
-    "The idea",
-    "Build it",
-    "Fidelity ledger",
-    "Train it",
-    "The claim, re-run",
-    "On photographs",
-    "Break it",
-    "Exercises",
-    "Take-aways",
-]
+SECTIONS = list(new_lesson.SECTIONS)
 WITHOUT_A_PAPER = {"00", "21", "22", "23"}
 HEADER = ["Paper", "Authors", "Venue", "First published", "Before", "you can", "minutes", "CPU"]
 # In a formula two backslashes are a new line, and the command's name is then printed as plain letters.
@@ -104,6 +94,10 @@ def test_the_cells(path):
     assert cell_problems(notebook) == []
     exercises = [cell for cell in notebook.cells if "exercise" in tags(cell)]
     assert 2 <= len(exercises) <= 4
+
+
+def test_nothing_is_left_of_the_skeleton(path):
+    assert [cell.source for cell in nbformat.read(path, 4).cells if "TODO" in cell.source] == []
 
 
 def test_the_outputs(path):

@@ -5,7 +5,9 @@ import pytest
 import records
 import write_readme
 
-HEADER = "# Lesson 05 · ParseNet: context\n\n| | |\n|---|---|\n| **First published** | June 2015 (arXiv 1506.04579) |"
+HEADER = (
+    "# Lesson 05 · ParseNet: context\n\n| | |\n|---|---|\n| **First published** | June 2015 (arXiv 1506) |"
+)
 
 
 @pytest.fixture

@@ -18,26 +18,26 @@ BLOCK = re.compile(r"(<!-- lessons -->\n).*?(<!-- end -->)", re.DOTALL)
 TITLE = re.compile(r"^# Lesson (\d\d) · (.+)$", re.MULTILINE)
 YEAR = re.compile(r"^\|[ *]*First published[ *]*\|[^|]*?((?:19|20)\d\d)", re.MULTILINE)
 COLUMNS = ["lesson", "title", "first published", "state", "reading", "all cells", "stored experiments"]
-# What the lessons that are not there yet will be about; one that is there speaks for itself.
+# Name, title and year of the lessons that are not there yet; one that is there speaks for itself.
 PLANNED = {
-    "05": ("ParseNet", "2015"),
-    "07": ("DeepLab v2", "2016"),
-    "08": ("ENet", "2016"),
-    "09": ("RefineNet", "2016"),
-    "10": ('FC-DenseNet ("Tiramisu")', "2016"),
-    "11": ("PSPNet", "2016"),
-    "12": ("Deep Layer Cascade", "2017"),
-    "13": ("ICNet", "2017"),
-    "14": ("LinkNet", "2017"),
-    "15": ("DeepLab v3", "2017"),
-    "16": ("SPN (spatial propagation)", "2017"),
-    "17": ("DeepLab v3+", "2018"),
-    "18": ("Video", "2016-2018"),
-    "19": ("Portraits", "2016"),
-    "20": ("Matting", "2016-2017"),
-    "21": ("All networks compared", ""),
-    "22": ("Real time", ""),
-    "23": ("TensorFlow Lite in depth", ""),
+    "05": ("parsenet", "ParseNet", "2015"),
+    "07": ("deeplab_v2", "DeepLab v2", "2016"),
+    "08": ("enet", "ENet", "2016"),
+    "09": ("refinenet", "RefineNet", "2016"),
+    "10": ("tiramisu", 'FC-DenseNet ("Tiramisu")', "2016"),
+    "11": ("pspnet", "PSPNet", "2016"),
+    "12": ("layer_cascade", "Deep Layer Cascade", "2017"),
+    "13": ("icnet", "ICNet", "2017"),
+    "14": ("linknet", "LinkNet", "2017"),
+    "15": ("deeplab_v3", "DeepLab v3", "2017"),
+    "16": ("spn", "SPN (spatial propagation)", "2017"),
+    "17": ("deeplab_v3plus", "DeepLab v3+", "2018"),
+    "18": ("video", "Video", "2016-2018"),
+    "19": ("portrait", "Portraits", "2016"),
+    "20": ("matting", "Matting", "2016-2017"),
+    "21": ("comparison", "All networks compared", ""),
+    "22": ("real_time", "Real time", ""),
+    "23": ("tflite", "TensorFlow Lite in depth", ""),
 }
 
 
@@ -62,7 +62,9 @@ def row(path):
 
 def table(folder):
     """The table of all lessons, those in `folder` and those that are planned, in Markdown."""
-    rows = {number: [number, title, year, "coming", "", "", ""] for number, (title, year) in PLANNED.items()}
+    rows = {
+        number: [number, title, year, "coming", "", "", ""] for number, (_, title, year) in PLANNED.items()
+    }
     rows |= dict(map(row, sorted(folder.glob("*.ipynb"))))
     lines = [COLUMNS, ["---"] * len(COLUMNS), *(rows[number] for number in sorted(rows))]
     return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
