@@ -378,12 +378,12 @@ def export(
     if out.suffix != ".tflite":
         raise typer.BadParameter(f"--out is {out}; the name must end in .tflite.")
     _quiet_import()
-    from segcourse import datasets, runs, tflite
+    from segcourse import runs, tflite
 
     network = runs.load_model(model)
-    images, representative = datasets.load(data, "val", size)[0][:CHECKED_IMAGES], None
+    images, representative = runs.samples(network, data, "val", size, CHECKED_IMAGES), None
     if quantization == "int8":
-        representative = datasets.load(data, "train", size)[0][:REPRESENTATIVE_IMAGES]
+        representative = runs.samples(network, data, "train", size, REPRESENTATIVE_IMAGES)
     tflite.convert(network, out, size, quantization, representative)
     report, agreement = tflite.inspect(out), tflite.compare(network, out, images)
     typer.echo(f"{report}\nagreement with {model.name} on {len(images)} images of {data}: {agreement}")
