@@ -240,22 +240,24 @@ def samples(model, data, split, size, count):
     They are resized to `size`; where the model does not answer for its margin, mirrored or cut instead.
 
     Raises:
-        BadRequest: the model does not take this size.
+        BadRequest: valid convolutions do not take this size.
     """
     from segcourse import datasets
     from segcourse.windows import Network, Window
 
     network = Network(model)
     pictures = datasets.load(data, split, None if network.margin else size)[0][:count]
-    try:
-        _check_size(model, size)
-    except ValueError as error:
-        own, needed = pictures.shape[1:3], network.window(pictures.shape[1:3]).size
-        raise BadRequest(
-            f"{_first_line(error)} Pictures of {data} have {own[0]}x{own[1]} pixels: for them give "
-            f"{needed[0]}x{needed[1]}."
-        ) from error
-    return Window(pictures.shape[1:3], size, network.margin, network.channels).images(pictures)
+    own = pictures.shape[1:3]
+    if network.margin:
+        try:
+            _check_size(model, size)
+        except ValueError as error:
+            needed = network.window(own).size
+            raise BadRequest(
+                f"{_first_line(error)} Pictures of {data} have {own[0]}x{own[1]} pixels: for them give "
+                f"{needed[0]}x{needed[1]}."
+            ) from error
+    return Window(own, size, network.margin, network.channels).images(pictures)
 
 
 def classes_of(model, count, file=None):

@@ -131,7 +131,7 @@ def test_what_does_not_fit_names_what_would(change, message, tmp_path):
 
 
 def test_a_size_that_cannot_be_exported_names_that_of_the_data():
-    with pytest.raises(runs.BadRequest, match="96x128: .*Nearest: .*cells have 128x128.*316x316"):
+    with pytest.raises(runs.BadRequest, match="96x128: .*Nearest: .*cells have 128x128.*give 316x316"):
         runs.samples(unet(width=1 / 32), "cells", "val", (96, 128), 1)
 
 
