@@ -17,7 +17,6 @@ from typer.core import TyperGroup
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 QUANTIZATIONS = ("float16", "dynamic", "int8")
-DATA_SETS = ("camvid", "isbi2012", "toycam", "cells")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 MEASURED_ONLY = ("dynamic", "int8")  # what 8-bit weights cost depends on the network: no limit fits all
 REPRESENTATIVE_IMAGES = 100
@@ -128,6 +127,12 @@ def _choice(known):
     return parse
 
 
+def _data_set(text):
+    from segcourse import datasets
+
+    return _choice(datasets.names())(text)
+
+
 Data = Annotated[str, typer.Option(help="A data set's name, or a folder with images/, masks/, classes.txt.")]
 Size = Annotated[
     str | None, typer.Option(parser=_size, metavar="HxW", help="Resize everything to height x width.")
@@ -154,59 +159,37 @@ def data_list():
 
     Example: segcourse data list
     """
-    from segcourse import datasets
+    from segcourse.datasets.table import TABLE
 
-    about = {
-        "toycam": "procedural streets, 96x128, 11 classes",
-        "camvid": "street photographs, 360x480, 11 classes",
-        "cells": "procedural touching cells, 128x128, 2 classes",
-        "isbi2012": "electron micrographs, 512x512, 2 classes",
-    }
-    rows = []
-    for name in datasets.names():
-        splits = [split for split in ("train", "val", "test") if datasets.available(name, split)]
-        files = _data_files(name, splits)
-        size = f"{sum(file.stat().st_size for file in files) / 1e6:.0f} MB"
-        here = ", ".join(splits) or f"not here: segcourse data get {name}"
-        where = str(_data_folder(name, splits)) if files else "-"
-        rows.append((name, about[name], here, size, where))
-    _table(("name", "what", "splits here", "on disk", "where"), rows)
+    _table(("name", "what", "splits here", "on disk", "where"), map(_data_row, TABLE.values()))
     typer.echo("A folder of your own works as well: see data/folder.md.")
 
 
-def _data_folder(name, splits):
-    from segcourse import datasets
-    from segcourse.datasets import camvid, isbi2012
+def _data_row(row):
+    from segcourse.paths import cache_folder
 
-    if name in datasets.RENDERED:
-        return datasets.cache_folder()
-    return camvid.folder(splits[0]) if name == "camvid" else isbi2012.folder()
-
-
-def _data_files(name, splits):
-    """The files of a data set that are on this machine."""
-    from segcourse import datasets
-
-    if not splits:
-        return []
-    pattern = f"{name}-*.npz" if name in datasets.RENDERED else "*/*.png"
-    return sorted(_data_folder(name, splits).glob(pattern))
+    what, here = "{}, {}x{}, {} classes".format(row.about, *row.size, len(row.spec)), row.here()
+    if not here:
+        return row.name, what, f"not here: segcourse data get {row.name}", "0 MB", "-"
+    folder = cache_folder() if row.drawn else row.module.folder(here[0])
+    files = list(folder.glob(f"{row.name}-*.npz" if row.drawn else "*/*.png"))
+    disk = f"{sum(file.stat().st_size for file in files) / 1e6:.0f} MB"
+    return row.name, what, ", ".join(here), disk, str(folder) if files else "-"
 
 
 @data_app.command("get")
 def data_get(
-    name: Annotated[
-        str, typer.Argument(parser=_choice(("camvid", "isbi2012", "toycam", "cells")), metavar="NAME")
-    ],
+    name: Annotated[str, typer.Argument(parser=_data_set, metavar="NAME")],
 ):
     """Fetch a data set into the cache folder (SEGCOURSE_DATA); run it again to continue a broken download.
 
     Example: segcourse data get camvid
     """
     from segcourse import datasets
+    from segcourse.datasets.table import TABLE
 
-    if name in datasets.RENDERED:
-        for split in ("train", "val", "test"):
+    if TABLE[name].drawn:
+        for split in TABLE[name].splits:
             count = len(datasets.load(name, split)[0])
             typer.echo(f"{name} {split}: {count} scenes in {datasets.cache_folder()}")
         return
@@ -393,12 +376,12 @@ def export(
     if out.suffix != ".tflite":
         raise typer.BadParameter(f"--out is {out}; the name must end in .tflite.")
     _quiet_import()
-    from segcourse import datasets, runs, tflite
+    from segcourse import runs, tflite
 
     network = runs.load_model(model)
-    images, representative = datasets.load(data, "val", size)[0][:CHECKED_IMAGES], None
+    images, representative = runs.samples(network, data, "val", size, CHECKED_IMAGES), None
     if quantization == "int8":
-        representative = datasets.load(data, "train", size)[0][:REPRESENTATIVE_IMAGES]
+        representative = runs.samples(network, data, "train", size, REPRESENTATIVE_IMAGES)
     tflite.convert(network, out, size, quantization, representative)
     report, agreement = tflite.inspect(out), tflite.compare(network, out, images)
     typer.echo(f"{report}\nagreement with {model.name} on {len(images)} images of {data}: {agreement}")

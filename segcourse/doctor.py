@@ -150,12 +150,12 @@ def check_jupyterlab():
 
 
 def check_data():
-    """The project's own data (results, weights) and the folder in which data sets are cached."""
+    """The project's own data (results, weights), where data sets are cached, and which of them are here."""
     own = paths.data_folder()
     missing = [name for name in ("results", "weights") if not (own / name).is_dir()]
     fix = "git checkout data" if _in_repository() else "pip install --force-reinstall --no-deps segcourse"
     detail = f"missing in {own}: {', '.join(missing)}" if missing else str(own)
-    return [Check("Project data", not missing, detail, fix), _check_cache()]
+    return [Check("Project data", not missing, detail, fix), _check_cache(), _check_sets()]
 
 
 def _check_cache():
@@ -165,8 +165,19 @@ def _check_cache():
     except OSError as error:
         fix = "Set SEGCOURSE_DATA to a folder that you may write to."
         return Check("Data cache", False, f"{folder} is not writable: {error.strerror}", fix)
-    sets = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    return Check("Data cache", True, f"{folder} ({', '.join(sets) or 'empty'})")
+    return Check("Data cache", True, str(folder))
+
+
+def _check_sets():
+    """Which data sets can be loaded; none is needed, because the lessons use those that are drawn here."""
+    try:
+        from segcourse.datasets.table import TABLE
+    except ImportError as error:
+        return Check("Data sets", False, str(error), _install_command())
+    absent = [name for name, row in TABLE.items() if not row.here()]
+    here = ", ".join(name for name in TABLE if name not in absent)
+    wanted = "".join(f"; if you want {name}: segcourse data get {name}" for name in absent)
+    return Check("Data sets", True, here + wanted)
 
 
 def _existing(folder):

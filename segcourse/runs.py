@@ -4,6 +4,7 @@ What the commands `train`, `evaluate`, `predict` and `export` do, for use from P
 TensorFlow are imported inside the functions, so that the command line starts quickly.
 """
 
+import inspect
 import json
 from pathlib import Path
 
@@ -41,32 +42,34 @@ def train(folder, settings, resume=True, report=print):
     if resume:
         _refuse_other_run(folder, settings)
 
-    from segcourse import datasets, prediction, training
+    from segcourse import datasets, training
+    from segcourse.prediction.windows import Network
 
     spec = datasets.spec(settings["data"])
     training.set_seed(settings["seed"])
     with training.precision(settings["precision"]):
         model = _build(settings, len(spec))
-    if settings["weights"]:
-        model.load_weights(settings["weights"])
+    _start_from(settings["weights"], model)
     arrays, val = (datasets.load(settings["data"], split, settings["size"]) for split in ("train", "val"))
     images, batch_size = arrays[0], settings["batch_size"]
     if len(images) < batch_size:
         raise BadRequest(
             f"A batch of {batch_size} needs as many images; there are {len(images)} to train on."
         )
+    window = _window(model, images.shape[1:3])
+    seen = f" (mirrored to {window.size[0]}x{window.size[1]})" if window.margin else ""
     report(
         f"{settings['network']}: {model.count_params():,} weights, {len(images)} images of "
-        f"{images.shape[1]}x{images.shape[2]}, {len(val[0])} to validate, {settings['epochs']} epochs."
+        f"{images.shape[1]}x{images.shape[2]}{seen}, {len(val[0])} to validate, {settings['epochs']} epochs."
     )
     write_json(folder / "settings.json", settings)
     write_json(folder / "classes.json", _class_list(spec))
-    history = _fit(model, arrays, val, folder, settings, resume)
+    history = _fit(model, window, arrays, val, folder, settings, resume)
     # Float32 and without the optimizer, whatever the run used: the file to predict with and to export.
     final = _build(settings, len(spec))
     final.set_weights(model.get_weights())
     final.save(folder / "model.keras")
-    scores = prediction.evaluate(final, *val, len(spec), batch_size)
+    scores = _scores(val[1], Network(final).labels(val[0]), len(spec))
     record = {"settings": settings, "val": scores, "history": history, "environment": training.environment()}
     write_json(folder / "history.json", record)
     return record
@@ -90,27 +93,79 @@ def _refuse_other_run(folder, settings):
 def _build(settings, classes):
     from segcourse import models
 
-    arguments = {"classes": classes, **settings["arguments"]}
+    arguments = {"classes": classes, **_input(settings), **settings["arguments"]}
     try:
         return models.build(settings["network"], **arguments)
     except (TypeError, ValueError) as error:
         raise BadRequest(str(error)) from error
 
 
-def _fit(model, arrays, val, folder, settings, resume):
+def _input(settings):
+    """The `input_shape` for the channels of the data; a colour network takes grey as three equal channels."""
+    from segcourse import datasets, models
+
+    if settings["network"] not in models.MODELS:
+        return {}  # `build` lists the known ones
+    own = inspect.signature(models.MODELS[settings["network"]]).parameters["input_shape"].default
+    return {"input_shape": (None, None, max(own[-1], datasets.channels(settings["data"])))}
+
+
+def _start_from(weights, model):
+    if not weights:
+        return
+    try:
+        model.load_weights(weights)
+    except ValueError as error:
+        raise BadRequest(
+            f"{weights} does not fit {model.name} for {model.input_shape[-1]} channels and "
+            f"{model.output_shape[-1]} classes with these options: {_first_line(error)} Give weights of "
+            "the same network, options and classes, or none."
+        ) from error
+
+
+def _window(model, size):
+    """The `windows.Window` in which a network sees pictures of this size."""
+    from segcourse.prediction.windows import Network
+
+    try:
+        window = Network(model).window(size)
+        _check_size(model, window.size)
+    except ValueError as error:
+        raise BadRequest(
+            f"{model.name} does not take pictures of {size[0]}x{size[1]}: {_first_line(error)} Or give "
+            "another --size: from 32x32 on every network has an answer."
+        ) from error
+    return window
+
+
+def _check_size(model, size):
+    """A symbolic call: a network that does not take this size says so in its own words."""
+    import keras
+
+    model.compute_output_spec(keras.KerasTensor((1, *size, model.input_shape[-1])))
+
+
+def _first_line(error):
+    return str(error).strip().splitlines()[0]
+
+
+def _fit(model, window, arrays, val, folder, settings, resume):
     import keras
 
     from segcourse import datasets, training
     from segcourse.losses import MaskedCrossEntropy
     from segcourse.metrics import ConfusionMatrix
 
-    epochs, batch_size = settings["epochs"], settings["batch_size"]
-    schedule = training.poly(settings["learning_rate"], epochs * (len(arrays[0]) // batch_size))
+    (images, labels), epochs, batch_size = arrays, settings["epochs"], settings["batch_size"]
+    schedule = training.poly(settings["learning_rate"], epochs * (len(images) // batch_size))
     metrics = [ConfusionMatrix(model.output_shape[-1])]
     training.compile(model, keras.optimizers.Adam(schedule), MaskedCrossEntropy(), metrics)
-    data = datasets.epochs(*arrays, batch_size, augment=datasets.Augment(), seed=settings["seed"])
-    options = {"validation": val, "folder": folder, "resume": resume, "batch_size": batch_size}
-    return training.fit(model, data, epochs=epochs, **options)
+    if window.channels == 1:
+        images = np.repeat(files.grey(images), 3, axis=-1)
+    data = datasets.epochs(images, labels, batch_size, augment=datasets.Augment(), seed=settings["seed"])
+    validation = window.images(val[0]), window.truth(val[1])
+    options = {"validation": validation, "folder": folder, "resume": resume, "batch_size": batch_size}
+    return training.fit(model, lambda epoch: window.batches(data(epoch)), epochs=epochs, **options)
 
 
 def _class_list(spec):
@@ -150,33 +205,59 @@ def load_model(path):
 class Labeller:
     """A `.keras` or `.tflite` file as a function from an image uint8 [H, W, 3] to its labels uint8 [H, W].
 
+    Images are labelled whole, or by a network that does not answer for its margin in mirrored windows: see
+    `windows`.
+
     Attributes:
         size: (height, width) if the model takes this size alone, else None. Images of other sizes are resized
-            to it, and their labels back by nearest neighbour.
+            to it, and their labels back by nearest neighbour. None too where windows make it unnecessary.
         classes: number of classes.
     """
 
     def __init__(self, path):
+        from segcourse.prediction.windows import Network
+
         path = Path(path)
         if path.suffix == ".tflite":
             from segcourse.tflite import Runner
 
-            runner = Runner(path)
-            self._predict, inputs, outputs = runner.labels, runner.input_shape, runner.output_shape
+            self._network = Network(Runner(path))
         else:
-            from segcourse import prediction
-
-            model = load_model(path)
-            self._predict = lambda images: prediction.predict(model, images)
-            inputs, outputs = model.input_shape, model.output_shape
-        self.size = None if None in inputs[1:3] else tuple(inputs[1:3])
-        self.classes = outputs[-1]
+            self._network = Network(load_model(path))
+        self.size = None if self._network.margin else self._network.size
+        self.classes = self._network.classes
 
     def __call__(self, image):
         if self.size in (None, image.shape[:2]):
-            return self._predict(image[None])[0]
-        small = self._predict(files.resize_image(image, self.size)[None])[0]
+            return self._network.labels(image[None])[0]
+        small = self._network.labels(files.resize_image(image, self.size)[None])[0]
         return files.resize_mask(small, image.shape[:2])
+
+
+def samples(model, data, split, size, count):
+    """The first `count` pictures of a data set as a `keras.Model` takes them: uint8 [N, h, w, channels].
+
+    They are resized to `size`; where the model does not answer for its margin, mirrored or cut instead.
+
+    Raises:
+        BadRequest: valid convolutions do not take this size.
+    """
+    from segcourse import datasets
+    from segcourse.prediction.windows import Network, Window
+
+    network = Network(model)
+    pictures = datasets.load(data, split, None if network.margin else size)[0][:count]
+    own = pictures.shape[1:3]
+    if network.margin:
+        try:
+            _check_size(model, size)
+        except ValueError as error:
+            needed = network.window(own).size
+            raise BadRequest(
+                f"{_first_line(error)} Pictures of {data} have {own[0]}x{own[1]} pixels: for them give "
+                f"{needed[0]}x{needed[1]}."
+            ) from error
+    return Window(own, size, network.margin, network.channels).images(pictures)
 
 
 def classes_of(model, count, file=None):
@@ -210,10 +291,17 @@ def score(label, images, truth, classes):
     from segcourse import metrics
 
     predicted = np.stack([label(image) for image in images])
+    boundary_f1 = metrics.boundary_f1(truth, predicted, classes)
+    return {**_scores(truth, predicted, classes), "boundary_f1": boundary_f1}
+
+
+def _scores(truth, predicted, classes):
+    """`metrics.scores` of all pictures together."""
+    from segcourse import metrics
+
     pairs = zip(truth, predicted, strict=True)
     counts = [np.asarray(metrics.confusion_matrix(*pair, classes)).astype(np.int64) for pair in pairs]
-    scores = metrics.scores(sum(counts))
-    return {**scores, "boundary_f1": metrics.boundary_f1(truth, predicted, classes)}
+    return metrics.scores(sum(counts))
 
 
 def label_file(path, label, spec, folder, name):

@@ -75,6 +75,17 @@ def test_help_names_the_commands_and_imports_nothing_slow():
     assert all(command in done.stdout for command in COMMANDS)
 
 
+def test_listing_the_data_imports_no_framework():
+    code = (
+        "import sys; from segcourse.cli import app\n"
+        "try: app(['data', 'list'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "slow = {'tensorflow', 'keras', 'matplotlib', 'scipy'} & set(sys.modules); assert not slow, slow"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and all(name in done.stdout for name in datasets.names()), done.stderr
+
+
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c != "data"])
 def test_every_command_has_an_example_in_its_help(command):
     assert f"Example: segcourse {command}" in call(command, "--help")
@@ -204,8 +215,8 @@ def test_bad_use_of_train(wrong, message, folder, tmp_path):
 def test_bad_use_elsewhere(run, folder, tmp_path):
     model, out = run / "model.keras", tmp_path / "out"
     assert "Known: fcn32s" in call("train", "fcn99", "--data", folder, "--out", out, code=2)
-    assert "Choose from camvid" in call("data", "get", "imagenet", code=2)
-    assert "Choose from crf-rnn" in call("study", "nothing", code=2)
+    assert "Choose from toycam, camvid" in call("data", "get", "imagenet", code=2)
+    assert "Choose from comparison" in call("study", "nothing", code=2)
     assert "does not exist" in call("predict", "no.keras", folder, "--out", out, code=2)
     assert "no image in it" in call("predict", model, folder, "--out", out, code=2)
     assert "must end in .tflite" in call("export", model, "--out", out, "--size", "64x64", code=2)

@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import sys
 import threading
+import types
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,8 +20,10 @@ from segcourse.datasets import camvid, files
 from segcourse.datasets.errors import ArchiveError, ChecksumError, DataError, ImageError, MaskError
 from segcourse.datasets.folder import Folder
 from segcourse.datasets.published import Published
+from segcourse.datasets.table import TABLE, DataSet
 
-REPOSITORY_COPY = Path(camvid.__file__).resolve().parents[2].parent / "shared" / "data" / "camvid"
+ROOT = Path(camvid.__file__).resolve().parents[2]
+REPOSITORY_COPY = ROOT.parent / "shared" / "data" / "camvid"
 
 
 def png(pixels):
@@ -221,6 +225,49 @@ def _camvid_parts():
     spec = datasets.spec("camvid")
     assert spec.classes[0] == "sky" and len(spec) == 11
     return spec.name, spec.classes, spec.palette
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_table_agrees_with_module_pictures_and_card(name):
+    row = TABLE[name]
+    assert row.splits == tuple(row.module.SPLITS) and hasattr(row.module, "download") != row.drawn
+    card = (ROOT / row.card).read_text()
+    assert "{}x{} pixels".format(*row.size) in card or "pictures of {}x{}".format(*row.size) in card
+    assert all(f"\n| {split} |" in card for split in row.splits)
+    if "val" not in row.here():
+        pytest.skip(f"{name} is not here; `segcourse data get {name}` fetches it")
+    images, labels = datasets.load(name, "val")
+    assert images.shape[1:3] == row.size and labels[labels != 255].max() == len(row.spec) - 1
+    assert (row.channels == 1) == np.array_equal(images, images[..., [2, 0, 1]])
+    assert datasets.channels(name) == row.channels and datasets.spec(name) == row.spec
+
+
+def test_a_data_set_is_added_by_a_row_alone(monkeypatch, root):
+    """Names, classes, channels, loading and fetching follow the table; the module is made up here."""
+    module = types.ModuleType("segcourse.datasets.mine")
+    module.load = lambda split, size=None: (split, size)
+    module.available, module.download = lambda split: split == "val", lambda progress: root
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    row = DataSet("mine", "made up", ("train", "val"), (8, 8), 1, datasets.spec(root), drawn=False)
+    monkeypatch.setitem(TABLE, "mine", row)
+    assert datasets.names()[-1] == "mine" and datasets.load("mine", "val", (4, 4)) == ("val", (4, 4))
+    assert datasets.spec("mine") == datasets.spec(root) and datasets.channels("mine") == 1
+    assert datasets.available("mine", "val") and not datasets.available("mine", "train")
+    assert datasets.fetch("mine") == root and datasets.channels(root) == 3
+    with pytest.raises(DataError, match="isbi2012, mine are"):
+        datasets.fetch("toycam")
+
+
+def test_readme_lists_the_table():
+    text = (ROOT / "README.md").read_text()
+    listed = text.split("<!-- segcourse/datasets/table.py -->\n")[1].split("<!-- end -->")[0]
+    rows = ["| name | what | pictures | classes | splits | from |", "|---|---|---|---|---|---|"]
+    for row in TABLE.values():
+        size, color = "{}x{}".format(*row.size), {1: "grey", 3: "colour"}[row.channels]
+        origin = "drawn here" if row.drawn else f"`segcourse data get {row.name}`"
+        cells = [f"[{row.name}]({row.card})", row.about, f"{size}, {color}", len(row.spec)]
+        rows.append("| " + " | ".join(map(str, [*cells, ", ".join(row.splits), origin])) + " |")
+    assert listed == "\n".join(rows) + "\n"
 
 
 def test_cache_folder(monkeypatch, tmp_path):

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from segcourse import doctor
+from segcourse.datasets.published import Published
 
 
 def by_name(checks):
@@ -24,6 +25,7 @@ def test_everything_is_looked_at_and_well_here():
         "JupyterLab",
         "Project data",
         "Data cache",
+        "Data sets",
     ]
     assert list(checks) == order
     assert {name: check.detail for name, check in checks.items() if not check.ok} == {}
@@ -75,6 +77,19 @@ def test_a_full_disk_and_an_unusable_cache_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("SEGCOURSE_DATA", str(file))
     cache = by_name(doctor.check_data())["Data cache"]
     assert not cache.ok and str(file) in cache.detail and "SEGCOURSE_DATA" in cache.fix
+
+
+def test_the_data_sets_that_are_not_here_are_named_with_the_command(monkeypatch, tmp_path):
+    monkeypatch.setattr(Published, "places", [tmp_path])
+    check = by_name(doctor.check_data())["Data sets"]
+    assert check.ok and check.detail.startswith("toycam, cells; ")
+    assert "if you want isbi2012: segcourse data get isbi2012" in check.detail
+
+
+def test_data_sets_without_numpy_are_reported_and_not_raised(monkeypatch):
+    monkeypatch.setitem(sys.modules, "segcourse.datasets.table", None)
+    check = by_name(doctor.check_data())["Data sets"]
+    assert not check.ok and "segcourse.datasets.table" in check.detail and check.fix
 
 
 def test_missing_project_data(tmp_path, monkeypatch):

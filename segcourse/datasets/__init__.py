@@ -3,14 +3,14 @@
 ``load`` gives arrays, ``pipeline`` and ``epochs`` give batches for training. 255 is void in every data set.
 """
 
-import importlib
 from pathlib import Path
 
 import numpy as np
 
 from segcourse.datasets.augment import Augment, epochs, pipeline
 from segcourse.datasets.errors import DataError
-from segcourse.datasets.labels import CAMVID, CELLS, MEMBRANES, LabelSpec, check_masks
+from segcourse.datasets.labels import LabelSpec, check_masks
+from segcourse.datasets.table import TABLE
 from segcourse.paths import cache_folder
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "LabelSpec",
     "available",
     "cache_folder",
+    "channels",
     "check_masks",
     "epochs",
     "fetch",
@@ -28,13 +29,10 @@ __all__ = [
     "spec",
 ]
 
-RENDERED = ("toycam", "cells")
-_SPECS = {"toycam": CAMVID, "camvid": CAMVID, "cells": CELLS, "isbi2012": MEMBRANES}
-
 
 def names() -> tuple[str, ...]:
     """Names that :func:`load` knows; it takes the path of a folder data set as well."""
-    return tuple(_SPECS)
+    return tuple(TABLE)
 
 
 def load(name: str | Path, split: str, size: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -58,13 +56,18 @@ def load(name: str | Path, split: str, size: tuple[int, int] | None = None) -> t
 
 def spec(name: str | Path) -> LabelSpec:
     """Class names and colours of a data set."""
-    return _SPECS[name] if name in _SPECS else _source(name).spec()
+    return TABLE[name].spec if name in TABLE else _source(name).spec()
+
+
+def channels(name: str | Path) -> int:
+    """How many channels of its pictures tell something: 1 for grey, 3 for colour and for folders."""
+    return TABLE[name].channels if name in TABLE else 3
 
 
 def available(name: str | Path, split: str) -> bool:
     """Whether ``load(name, split)`` can work without a download."""
-    if name in RENDERED:
-        return split in _source(name).SPLITS
+    if name in TABLE:
+        return split in TABLE[name].here()
     try:
         return _source(name).available(split)
     except DataError:
@@ -72,26 +75,25 @@ def available(name: str | Path, split: str) -> bool:
 
 
 def fetch(name: str, progress: bool = True) -> Path:
-    """Fetch ``camvid`` or ``isbi2012`` into the cache folder, check it, and return its folder.
+    """Fetch a data set that is not drawn here into the cache folder, check it, and return its folder.
 
     Raises:
         DataError: there is nothing to fetch for this name, or what came is not the original.
     """
-    if name not in _SPECS or name in RENDERED:
-        raise DataError(
-            f"{str(name)!r} is not for download; {', '.join(sorted(_SPECS.keys() - RENDERED))} are."
-        )
+    offered = [row.name for row in TABLE.values() if not row.drawn]
+    if name not in offered:
+        raise DataError(f"{str(name)!r} is not for download; {', '.join(offered)} are.")
     return _source(name).download(progress)
 
 
 def _source(name):
-    if name in _SPECS:
-        return importlib.import_module(f"segcourse.datasets.{name}")
+    if name in TABLE:
+        return TABLE[name].module
     from segcourse.datasets.folder import Folder
 
     if not Path(name).is_dir():
         raise DataError(
-            f"no data set {str(name)!r}: give one of {', '.join(_SPECS)}, or the path of a folder with "
+            f"no data set {str(name)!r}: give one of {', '.join(TABLE)}, or the path of a folder with "
             "images/ and masks/."
         )
     return Folder(name)

@@ -29,12 +29,13 @@ def manifest() -> dict[str, str]:
     return _SET.digests()
 
 
-def folder() -> Path:
-    """The folder that holds the set: the cache's, or one beside the repository (``../shared/data/isbi2012``).
+def folder(split: str = "train") -> Path:
+    """The folder that holds a split: the cache's, or one beside the repository (``../shared/data/isbi2012``).
 
     Raises:
-        DataError: there is none.
+        DataError: there is none, or no such split.
     """
+    _check_split(split)
     return _SET.folder("image", "label")
 
 
@@ -61,9 +62,7 @@ def load(split: str, size: tuple[int, int] | None = None) -> tuple[np.ndarray, n
     Raises:
         DataError: the set is not here; a subclass if one of its files is damaged.
     """
-    if split not in SPLITS:
-        raise DataError(f"ISBI 2012 has no split {split!r}; there are {', '.join(SPLITS)}.")
-    size, root = files.check_size(size) or SIZE, folder()
+    size, root = files.check_size(size) or SIZE, folder(split)
     images = np.empty((len(SPLITS[split]), *size, 3), np.uint8)
     labels = np.empty((len(SPLITS[split]), *size), np.uint8)
     for index, number in enumerate(SPLITS[split]):
@@ -93,6 +92,11 @@ def verify(root: Path) -> None:
     for split in SPLITS.values():
         for number in split:
             _slice(root, number)
+
+
+def _check_split(split):
+    if split not in SPLITS:
+        raise DataError(f"ISBI 2012 has no split {split!r}; there are {', '.join(SPLITS)}.")
 
 
 def _slice(root, number):
