@@ -30,8 +30,8 @@ SAMPLES = 32
 PIXELS = 12_288  # of a batch that is trained on: as many pictures of it as fit, at least one
 STEPPED = 3  # different networks that are trained; of any others the logits and all that is exact are noted
 TOLERANCE = 1e-4  # relative to the root mean square of the list in which a number stands
-# Initial weights are drawn: their size counts. After some steps Adam has moved by its full learning rate even
-# those weights whose gradient is rounding alone. A score jumps when rounding moves a pixel of a small picture.
+# Initial weights are drawn: their size counts. After some steps Adam has moved by its full rate even those
+# weights whose gradient is rounding alone. A score jumps when rounding moves a pixel of a small picture.
 TOLERANCES = {"start": 0.1, "predictions": 2e-3, "result": 5e-3}
 
 # How many pictures a miniature split has, and their size; lesson 02 leaves out photographs by their number.
