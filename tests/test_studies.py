@@ -5,21 +5,21 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 from segcourse import studies
 from segcourse.paths import data_folder
 from segcourse.studies import Study
-from segcourse.studies.core import probe, scoring, state, store
+from segcourse.studies.core import fitting, photographs, probe, scoring, source, state, store
+from segcourse.studies.core.study import file_of
 
 RESULTS = sorted(path.stem for path in (data_folder() / "results").glob("*.json"))
 
 
 class Experiment:
     """A study in which every part is its own number times a factor; it notes what it computes."""
-
-    __module__ = "segcourse.studies.fcn"  # whose source stands for this one's
 
     def __init__(self):
         self.computed, self.fails_at = [], None
@@ -44,6 +44,7 @@ def study(experiment, monkeypatch, tmp_path):
     for module in ("segcourse.paths", "segcourse.studies.core.store", "segcourse.studies.core.state"):
         monkeypatch.setattr(f"{module}.data_folder", lambda: tmp_path)
     behave(monkeypatch)
+    edit(monkeypatch, "as measured")
     return trial
 
 
@@ -59,10 +60,15 @@ def behave(monkeypatch, **changes):
     monkeypatch.setattr(probe, "take", lambda study, parts=None: dict.fromkeys(parts or ["1"], notes))
 
 
-def edit(monkeypatch):
-    """From now on the source is another one."""
+def edit(monkeypatch, digest="edited"):
+    """From now on the trial's source has another digest."""
+    real = source.digest, source.closure
     for module in (store, state):
-        monkeypatch.setattr(module, "source_digest", lambda study: "edited")
+        monkeypatch.setattr(
+            module,
+            "source_digest",
+            lambda name: digest if name == "trial" else real[0](real[1]([file_of(name)])),
+        )
 
 
 def run(folder, **options):
@@ -77,7 +83,7 @@ def test_a_result_carries_where_it_comes_from(study, tmp_path):
     assert stored["study"] == "trial" and stored["title"] == "A trial"
     assert stored["command"] == "segcourse study trial"
     assert stored["settings"] == {"factor": 2, "size": [3, 4]}
-    assert stored["version"] == 1 and len(stored["source"]) == 64
+    assert stored["version"] == 1 and stored["source"] == "as measured"
     assert stored["probe"] == {"1": {"losses": [1.0, 2.0], "experiment": "trial"}}
     assert stored["environment"]["packages"]["keras"]
     assert stored["seconds"] >= 0
@@ -265,8 +271,7 @@ def test_every_study_is_described(name):
     study = studies.get(name)
     assert study.title and study.cost and study.parts and callable(study.run)
     assert json.loads(json.dumps(study.settings)) == study.settings  # what is stored compares equal to this
-    assert study.file == f"studies/{name.replace('-', '_')}.py"
-    assert len(store.source_digest(study)) == 64
+    assert len(store.source_digest(name)) == 64
 
 
 def test_studies_are_found_by_their_files():
@@ -303,6 +308,66 @@ def test_scores_of_label_maps():
     assert found["pixel_accuracy"] == pytest.approx(48 / 64) and set(found["trimap_iou"]) == {1, 2}
     assert scoring.scores(labels, labels, 2)["boundary_f1"] == 1.0
     assert "trimap_iou" not in scoring.scores(labels, labels, 2)
+
+
+# Weights
+
+
+def test_weights_are_stored_in_half_precision_and_read_as_they_are_stored(tmp_path, monkeypatch):
+    for module in ("fitting", "store"):
+        monkeypatch.setattr(f"segcourse.studies.core.{module}.data_folder", lambda: tmp_path)
+    monkeypatch.setattr(fitting, "data_file", lambda name: tmp_path / name)
+    (tmp_path / "weights").mkdir()
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Conv2D(64, 7), keras.layers.BatchNormalization()]
+    )
+    before = model.get_weights()
+    fitting.write_weights(model, "small.weights.h5")
+    path = tmp_path / "weights" / "small.weights.h5"
+    assert path.stat().st_size < 0.55 * 4 * model.count_params() and [path] == list(path.parent.iterdir())
+    for w in model.weights:
+        w.assign(keras.ops.zeros_like(w))
+    fitting.read_weights(model, "small.weights.h5")
+    for old, new in zip(before, model.get_weights(), strict=True):
+        assert new.dtype == np.float32
+        np.testing.assert_array_equal(new, fitting.rounded(old).astype("float32"))
+        np.testing.assert_allclose(new, old, rtol=2**-9, atol=1e-6)
+    content = [w.copy() for w in model.get_weights()]
+    fitting.halve(path)
+    fitting.read_weights(model, "small.weights.h5")
+    for old, new in zip(content, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+def test_weights_beyond_half_precision_are_refused_and_the_file_stays(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    model.layers[0].bias.assign([1e6, 0])
+    path = tmp_path / "large.weights.h5"
+    model.save_weights(path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="beyond 65504"):
+        fitting.halve(path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_rounding_to_eight_digits():
+    values = np.array([1, 1 + 2**-8, 1 + 2**-9, 1 + 3 * 2**-10, -3.14159, 0, 65504], "float32")
+    found = fitting.rounded(values).astype("float32")
+    np.testing.assert_array_equal(found[:4], [1, 1 + 2**-8, 1 + 2**-8, 1 + 2**-8])
+    np.testing.assert_allclose(found[4:6], values[4:6], rtol=2**-9)
+    np.testing.assert_array_equal(fitting.rounded(found), found)
+
+
+def test_a_network_too_large_for_a_committed_file_is_refused():
+    model = keras.Sequential([keras.Input((1600,)), keras.layers.Dense(1600)])
+    with pytest.raises(ValueError, match="2,561,600 weights; at most 2,500,000"):
+        photographs.small_enough(model)
+
+
+def test_the_common_study_of_the_photographs_runs_in_miniature():
+    notes = probe.take(studies.get("camvid-starter"))["all"]
+    assert [t["network"] for t in notes["trainings"]] and notes["result"]["parameters"] < photographs.LARGEST
+    assert {"miou", "boundary_f1", "trimap_iou"} <= set(notes["result"]["val"])
 
 
 # What is stored

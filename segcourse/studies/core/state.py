@@ -45,7 +45,7 @@ def state(name: str, with_probe: bool = False, folder: Path | None = None) -> St
     stored = json.loads(path.read_text())
     if changed := _changed_method(stored, study):
         return State("out of date", changed)
-    if stored.get("source") == source_digest(study):
+    if stored.get("source") == source_digest(name):
         return State("same source")
     if not with_probe:
         return State("source edited", (f"segcourse study {name} --check --probe tells what that means",))
@@ -91,7 +91,7 @@ def record(name: str, folder: Path | None = None) -> State:
     found = probe.differences(before, {part: now[part] for part in before if part in now})
     if found:
         raise ValueError(f"{name} is out of date: {'; '.join(found[:5])}. Run: segcourse study {name}")
-    stored |= {"source": source_digest(study), "probe": {**now, **before}}
+    stored |= {"source": source_digest(name), "probe": {**now, **before}}
     write(path, stored)
     return State("same source")
 

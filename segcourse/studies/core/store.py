@@ -11,7 +11,7 @@ from typing import Any
 
 from segcourse.paths import data_file, data_folder
 from segcourse.studies.core import source
-from segcourse.studies.core.study import Study, get
+from segcourse.studies.core.study import file_of, get
 
 
 def run(
@@ -83,7 +83,7 @@ def _state(name, study, path, strict):
         "command": f"segcourse study {name}",
         "version": study.version,
         "settings": plain(study.settings),
-        "source": source_digest(study),
+        "source": source_digest(name),
         "results": {},
         "seconds": 0.0,
     }
@@ -113,9 +113,9 @@ def _weight_digests(study):
     return {n: hashlib.sha256(data_file(f"weights/{n}").read_bytes()).hexdigest() for n in study.weights}
 
 
-def source_digest(study: Study) -> str:
+def source_digest(name: str) -> str:
     """The digest of all code of the package that a study runs."""
-    return source.digest(source.closure([study.file]))
+    return source.digest(source.closure([file_of(name)]))
 
 
 def load(name: str) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def describe(stored: dict) -> str:
     where = ", ".join(machine["gpus"]) or f"{machine['cores']} cores of {machine['cpu']}"
     origin = f"{stored['title']}: {minutes:.0f} minutes on {where} ({versions})."
     name = stored["study"]
-    fresh = "" if stored.get("source") == source_digest(get(name)) else (
+    fresh = "" if stored.get("source") == source_digest(name) else (
         f" The code was edited since; does it still do the same? segcourse study {name} --check --probe"
     )  # fmt: skip
     return f"{origin} Repeat with: {stored['command']}.{fresh}"

@@ -35,15 +35,15 @@ class Study:
     probed: tuple[str, ...] = ()
     score: Callable[[dict], dict] | None = None
 
-    @property
-    def file(self) -> str:
-        """The study's own module, relative to the package `segcourse`."""
-        return self.run.__module__.removeprefix("segcourse.").replace(".", "/") + ".py"
-
 
 def names() -> tuple[str, ...]:
     """The names of all studies: those of their files, with hyphens."""
     return tuple(sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules([str(FOLDER)]) if not m.ispkg))
+
+
+def file_of(name: str) -> str:
+    """The module of a study, relative to the package `segcourse`."""
+    return f"studies/{name.replace('-', '_')}.py"
 
 
 def get(name: str) -> Study:
