@@ -121,6 +121,7 @@ def test_local_names_and_comprehensions_are_not_globals(course):
 
 
 MARK = "#| export layers.bad\n"
+LONG = "word " * 15
 BAD = {
     "unknown name": (
         MARK + "def f():\n    '''Doc.'''\n    return nowhere",
@@ -143,6 +144,11 @@ BAD = {
     "path": ("#| export layers/bad\nX = 1", "Name a module below segcourse"),
     "hand-written": ("#| export models.__init__\nX = 1", "is hand-written"),
     "no package": ("#| export other.bad\nX = 1", "segcourse/other/__init__.py is missing"),
+    "long comment": (MARK + "X = 1  # " + "word " * 25, r"cell 2, line 2: prose of \d+ columns"),
+    "ragged docstring": (
+        MARK + f"def f():\n    '''Doc.\n\n    {LONG}\n    stub\n    {LONG}\n    '''",
+        "cell 2, line 6: a stray short line .*'stub'",
+    ),
     "two imports": (MARK + "import numpy.linalg as np\nX = np.inf", "`np` is imported in two ways"),
 }
 

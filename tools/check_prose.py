@@ -33,8 +33,9 @@ RUN_OVER = 0.3  # of the summary's first line
 
 SECTION = re.compile(r"(Args|Attributes|Examples?|Notes?|Raises|Returns|Yields):")
 NAME = r"\*{0,2}`{0,2}[\w.]+`{0,2}"
-ITEM = re.compile(rf"[-*+] |\d+[.)] |{NAME}(, {NAME})*( \([^)]*\))?: ")
-VERBATIM = re.compile(r">>> |\.\.\. |\||.*\S {3,}\S|.*::$")
+BULLET = re.compile(r"[-*+] |\d+[.)] ")
+ITEM = re.compile(rf"{BULLET.pattern}|{NAME}(, {NAME})*( \([^)]*\))?: ")
+VERBATIM = re.compile(r">>> |```|\.\.\.? |\||[-=~]{3,}$|.*\S {3,}\S|.*::$")
 QUOTE = re.compile(r"[rbfu]{0,2}(\"\"\"|'''|\"|')", re.IGNORECASE)
 DIRECTIVE = re.compile(r"#(\||!|\s*(noqa|type:|fmt:|ruff:|---))")
 SENTENCE_END = re.compile(r".*[.!?]['\")]?\s*$")
@@ -154,17 +155,18 @@ def _run_over(block):
 
 def _broken(pieces):
     for line in _stray(pieces):
-        if not line.text.endswith(r"\n"):
+        if not line.text.endswith((r"\n", ";")):  # a program, one statement a line
             yield line.row, f"a message is broken after the short piece {line.text!r}"
 
 
 def _paragraphs(block):
     """The lines of `block` that one would fill together; an item of a list is a paragraph of its own."""
-    paragraph, section = [], False
+    paragraph, section, fenced = [], False, False
     for line in block:
         heading = SECTION.fullmatch(line.text)
         in_list = section or (paragraph and ITEM.match(paragraph[0].text))
-        code = VERBATIM.match(line.text) or (line.indent > block[0].indent and not in_list)
+        code = fenced or VERBATIM.match(line.text) or (line.indent > block[0].indent and not in_list)
+        fenced ^= line.text.startswith("```")
         if not line.text or heading or code:
             yield paragraph
             paragraph, section = [], bool(heading or section and line.text)
@@ -178,8 +180,9 @@ def _paragraphs(block):
 
 def _begins_item(line, paragraph):
     """Whether a line names an item, as `size: ` does, and is not the middle of a sentence with a colon."""
-    done = not paragraph or ITEM_END.match(paragraph[-1].text) or ITEM.match(paragraph[-1].text)
-    return bool(done and ITEM.match(line.text))
+    last = paragraph[-1] if paragraph else None
+    done = not last or last.indent > line.indent or ITEM_END.match(last.text) or ITEM.match(last.text)
+    return bool(BULLET.match(line.text) or (done and ITEM.match(line.text)))
 
 
 def _stray(paragraph):
@@ -189,8 +192,9 @@ def _stray(paragraph):
     begins_sentence = True
     for line, following in pairwise(paragraph):
         word, ends_sentence = following.text.split(" ", 1)[0], bool(SENTENCE_END.match(line.text))
-        fits = line.end + 1 + len(word) <= edge
-        if len(line.text) < SHORT * longest and fits and not (begins_sentence and ends_sentence):
+        fits = line.end + 1 + len(word) <= edge and "://" not in word
+        may_be_short = begins_sentence and ends_sentence or line.text.endswith(":")
+        if len(line.text) < SHORT * longest and fits and not may_be_short:
             yield line
         begins_sentence = ends_sentence
 
