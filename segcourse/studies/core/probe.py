@@ -146,6 +146,7 @@ class _Watch:
             (prediction, "evaluate", self._evaluate),
             (store, "scratch", lambda *key: Path(stack.enter_context(tempfile.TemporaryDirectory()))),
             (training, "save_weights", lambda model, path: path),
+            (fitting, "halve", lambda path: path),
             (
                 keras.Model,
                 "fit",

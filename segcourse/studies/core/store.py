@@ -32,7 +32,8 @@ def run(
         Path of the written file.
 
     Raises:
-        ValueError: unknown study or part, or a stored result of other settings, beside which no part can be.
+        ValueError: unknown study or part, or a stored result of other settings or of code that behaved
+            differently: no part can stand beside it.
     """
     study, folder = get(name), Path(folder)
     if unknown := [part for part in parts or () if part not in study.parts]:
@@ -40,7 +41,11 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     whole = folder / f"{name}.json"
     path = folder / f".{name}.unfinished.json" if parts is None else whole
-    state = _state(name, study, path, strict=parts is not None)
+    from segcourse.studies.core import state as states  # imports Keras: only now, so that listing is quick
+
+    if parts is not None and path.exists():
+        states.record(name, folder)  # no part joins others that different code has measured
+    state = _state(name, study, path)
     for part in study.parts if parts is None else parts:
         if part in state["results"]:
             report(f"{name}, {part}: already done")
@@ -54,8 +59,6 @@ def run(
         os.replace(path, whole)
     if study.score:
         score(name, folder)
-    from segcourse.studies.core import state as states  # imports Keras: only now, so that listing is quick
-
     states.record(name, folder)
     return whole
 
@@ -75,7 +78,7 @@ def score(name: str, folder: Path) -> dict[str, Any]:
     return stored["as_stored"]
 
 
-def _state(name, study, path, strict):
+def _state(name, study, path):
     """What is stored at `path`, if it is of this study as it is today; else an empty result."""
     fresh = {
         "study": name,
@@ -90,15 +93,8 @@ def _state(name, study, path, strict):
     if not path.exists():
         return fresh
     stored = json.loads(path.read_text())
-    if all(stored.get(key) == fresh[key] for key in ("version", "settings")):
-        if strict or stored.get("source") == fresh["source"]:
-            return stored
-    elif strict:
-        raise ValueError(
-            f"{path.name} has other settings, or is of version {stored.get('version')} of the study, not "
-            f"{study.version}: no part of today's can stand beside its own. Run all: segcourse study {name}"
-        )
-    return fresh
+    belongs = all(stored.get(key) == fresh[key] for key in ("version", "settings", "source"))
+    return stored if belongs else fresh
 
 
 def _complete(state, study):
