@@ -123,9 +123,8 @@ def train(start, crf, trained, iterations, data, seed, classes, settings):
         layer.trainable = layer.name == "crf"
     batch, epochs = settings["batch"], settings["epochs"]
     schedule = training.poly(settings["learning_rate"], epochs * (len(data[0]) // batch))
-    training.compile(student, keras.optimizers.Adam(schedule), MaskedCrossEntropy())
-    if student is model:
-        training.scale_learning_rate(model, {"crf": settings["crf_learning_rate_factor"]})
+    factors = {"crf": settings["crf_learning_rate_factor"]} if student is model else None
+    training.compile(student, keras.optimizers.Adam(schedule), MaskedCrossEntropy(), lr_factors=factors)
     augment = datasets.Augment(**settings["augment"])
     training.fit(student, datasets.epochs(*data, batch, augment=augment, seed=1000 * seed), epochs=epochs)
     return model
