@@ -1,11 +1,17 @@
 """Checks of the lessons' exercises, and the student's version of a lesson."""
 
+from __future__ import annotations
+
 import contextlib
 import copy
 import re
 import textwrap
 import traceback
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 FILLER = 'raise NotImplementedError("your code here")'
 
@@ -90,7 +96,7 @@ def blank(source: str, filler: str = FILLER) -> str:
     return text if source.endswith("\n") else text.removesuffix("\n")
 
 
-def student_version(notebook):
+def student_version(notebook: NotebookNode) -> NotebookNode:
     """A copy of a notebook for students: solutions blanked, and no outputs where one would tell the answer.
 
     Args:

@@ -8,13 +8,13 @@ import platformdirs
 PACKAGE = Path(__file__).resolve().parent
 
 
-def data_folder():
+def data_folder() -> Path:
     """The folder with `results/` and `weights/`: `data/` of the repository, else the wheel's copy of it."""
     repository = PACKAGE.parent
     return repository / "data" if (repository / "pyproject.toml").exists() else PACKAGE / "data"
 
 
-def data_file(name):
+def data_file(name: str) -> Path:
     """Path of one of the project's data files, as in `data_file("results/fcn.json")`.
 
     Raises:
@@ -28,7 +28,7 @@ def data_file(name):
     return path
 
 
-def cache_folder():
+def cache_folder() -> Path:
     """The folder in which data sets are kept; it need not exist yet.
 
     The environment variable `SEGCOURSE_DATA` names it; without that it is the platform's own cache folder.

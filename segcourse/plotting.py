@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -94,9 +95,9 @@ def png(fig: Figure, dpi: int = 100) -> bytes:
 
 
 def gallery(
-    images,
-    labels=None,
-    predictions=None,
+    images: ArrayLike,
+    labels: ArrayLike | None = None,
+    predictions: ArrayLike | Mapping[str, ArrayLike] | None = None,
     spec: LabelSpec | str | None = None,
     *,
     rows: int = 4,
@@ -176,7 +177,14 @@ def _shares(ids, spec) -> str:
     return ", ".join(f"{_class_name(spec, values[i])} {_percent(counts[i] / ids.size)}" for i in order)
 
 
-def overlay(images, labels, spec: LabelSpec | str, alpha: float = 0.55, *, alt: str | None = None) -> None:
+def overlay(
+    images: ArrayLike,
+    labels: ArrayLike,
+    spec: LabelSpec | str,
+    alpha: float = 0.55,
+    *,
+    alt: str | None = None,
+) -> None:
     """Class colours laid over one image or several, with the legend of the classes that occur.
 
     Args:
@@ -199,7 +207,7 @@ def overlay(images, labels, spec: LabelSpec | str, alpha: float = 0.55, *, alt: 
     show(fig, alt or f"{len(images)} image(s) under the colours of their classes: {_shares(labels, spec)}.")
 
 
-def blend(image, labels, spec: LabelSpec | str, alpha: float = 0.55) -> np.ndarray:
+def blend(image: ArrayLike, labels: ArrayLike, spec: LabelSpec | str, alpha: float = 0.55) -> np.ndarray:
     """Mix an image [...,H,W,3] with the colours of its class ids [...,H,W]: uint8; void stays as it is."""
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must be between 0 and 1, got {alpha}.")
@@ -406,7 +414,7 @@ def _bars_text(tables, spec):
     return "IoU of each class. " + " ".join(sentences)
 
 
-def confusion(matrix, spec: LabelSpec | str, *, alt: str | None = None) -> None:
+def confusion(matrix: ArrayLike, spec: LabelSpec | str, *, alt: str | None = None) -> None:
     """A confusion matrix in percent of each true class: rows are the truth, columns the prediction.
 
     Args:

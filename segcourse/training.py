@@ -13,9 +13,8 @@ import platform
 import subprocess
 import sys
 import time
-import types
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 import segcourse
+from segcourse.optimizers import tuned
 
 BEST_NAME = "best.weights.h5"
 STATE_NAME = "state.npz"
@@ -91,71 +91,53 @@ def _bfloat16_is_slow() -> bool:
     return platform.machine() == "x86_64" and "amx_bf16" not in cpu_info.read_text()
 
 
-def compile(model: keras.Model, optimizer, loss, metrics: Sequence = ()) -> None:
+def compile(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer | str,
+    loss: keras.losses.Loss | Callable | str,
+    metrics: Sequence[keras.metrics.Metric | str] = (),
+    lr_factors: Mapping[str, float] | None = None,
+) -> None:
     """`model.compile` with what is fast on this device; `optimizer`, `loss` and `metrics` are as for Keras.
 
     With TensorFlow on a CPU this leaves XLA off, whatever the Keras version's default: it makes convolutional
     networks slower there. With TensorFlow, Keras' Adam and AdamW update each weight by one kernel instead of
-    twelve: same formula, same saved state.
-    """
-    optimizer = keras.optimizers.get(optimizer)
-    if keras.backend.backend() == "tensorflow" and _is_plain_adam(optimizer):
-        optimizer.update_step = types.MethodType(_fused_adam_step, optimizer)
-    model.compile(optimizer=optimizer, loss=loss, metrics=list(metrics), jit_compile=jit_compile())
-
-
-def _is_plain_adam(optimizer) -> bool:
-    return type(optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW) and not optimizer.amsgrad
-
-
-def _fused_adam_step(optimizer, gradient, variable, learning_rate) -> None:
-    """`Adam.update_step` of a `tf.Variable` by TensorFlow's own kernel.
-
-    A method of the one object, not of a subclass: what is saved is then Keras' own optimizer.
-    """
-    import tensorflow as tf
-
-    dense = isinstance(gradient, tf.Tensor) and variable.dtype == gradient.dtype == tf.float32
-    if not dense or tf.distribute.has_strategy():
-        type(optimizer).update_step(optimizer, gradient, variable, learning_rate)
-        return
-    i = optimizer._get_variable_index(variable)
-    step = tf.cast(optimizer.iterations.value + 1, tf.float32)
-    tf.raw_ops.ResourceApplyAdam(
-        var=variable.handle,
-        m=optimizer._momentums[i].value.handle,
-        v=optimizer._velocities[i].value.handle,
-        beta1_power=tf.pow(optimizer.beta_1, step),
-        beta2_power=tf.pow(optimizer.beta_2, step),
-        lr=tf.cast(learning_rate, tf.float32),
-        beta1=optimizer.beta_1,
-        beta2=optimizer.beta_2,
-        epsilon=optimizer.epsilon,
-        grad=gradient,
-    )
-
-
-def scale_learning_rate(model: keras.Model, factors: Mapping[str, float]) -> None:
-    """Let some layers of a compiled model learn faster or slower than the rest (Caffe's `lr_mult`).
-
-    Call it after `compile` and before training; a saved model does not remember it.
+    twelve: same formula, same state. For that `model.optimizer` is a copy of `optimizer`; a saved model has
+    Keras' own.
 
     Args:
-        factors: by layer name, the factor on the learning rate of this layer's weights.
+        lr_factors: by layer name, a factor on the learning rate of this layer's weights (Caffe's `lr_mult`).
+            A saved model does not remember it.
 
     Raises:
-        ValueError: there is no such layer.
+        ValueError: there is no such layer, it has no trainable weights, or the optimizer cannot be given
+            factors.
     """
-    optimizer = model.optimizer
-    step, own = optimizer.update_step, {}
-    for name, factor in factors.items():
-        for weight in model.get_layer(name).trainable_weights:
-            own |= {id(weight): factor, id(weight.value): factor}  # TensorFlow's step gets the inner variable
+    factors = _factors_of_weights(model, lr_factors or {})
+    optimizer = keras.optimizers.get(optimizer)
+    # What Keras saves is what its `compile` was given.
+    keras_own = getattr(optimizer, "original", optimizer)
+    model.compile(optimizer=keras_own, loss=loss, metrics=list(metrics), jit_compile=jit_compile())
+    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):  # Keras' doing, for float16
+        model.optimizer.inner_optimizer = tuned(model.optimizer.inner_optimizer, factors)
+    else:
+        model.optimizer = tuned(optimizer, factors)
 
-    def scaled_step(gradient, variable, learning_rate):
-        step(gradient, variable, learning_rate * own.get(id(variable), 1.0))
 
-    optimizer.update_step = scaled_step
+def _factors_of_weights(model, lr_factors):
+    """The factors by the ids of the weights, and of the variables that TensorFlow keeps inside of them."""
+    factors = {}
+    for name, factor in lr_factors.items():
+        weights = model.get_layer(name).trainable_weights
+        if not weights:
+            raise ValueError(
+                f"lr_factors: layer {name!r} has no trainable weights. Build it first, or leave it out."
+            )
+        for weight in weights:
+            factors[id(weight)] = factor
+            if keras.backend.backend() == "tensorflow":
+                factors[id(weight.value)] = factor
+    return factors
 
 
 def jit_compile() -> bool | str:
@@ -166,11 +148,11 @@ def jit_compile() -> bool | str:
 
 def fit(
     model: keras.Model,
-    data,
+    data: Any,
     *,
     epochs: int,
     steps_per_epoch: int | None = None,
-    validation=None,
+    validation: Any = None,
     monitor: str = "val_miou",
     folder: str | os.PathLike | None = None,
     resume: bool = True,

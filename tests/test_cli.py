@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from segcourse import datasets, exercises, studies
 from segcourse.cli import app
 from segcourse.datasets import DataError, cells, toycam
+from segcourse.datasets.labels import CAMVID
 from segcourse.studies.core import state
 
 COMMANDS = ("doctor", "data", "train", "evaluate", "predict", "export", "study", "student")

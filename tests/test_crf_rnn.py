@@ -267,32 +267,3 @@ def test_a_network_of_another_width_is_an_error():
 def test_unknown_weights_are_an_error():
     with pytest.raises(ValueError, match='weights="vgg" is unknown'):
         crf_rnn(**LAPTOP, weights="vgg")
-
-
-# The learning rate of one layer
-
-
-@pytest.mark.parametrize("optimizer", [keras.optimizers.SGD, keras.optimizers.Adam])
-def test_a_layer_with_a_learning_rate_of_its_own(optimizer):
-    moves = {}
-    for factor in (1.0, 10.0):
-        keras.utils.set_random_seed(0)
-        model = keras.Sequential([keras.layers.Dense(4, name="slow"), keras.layers.Dense(2, name="fast")])
-        model.build((None, 3))
-        training.compile(model, optimizer(1e-3), "mse")
-        training.scale_learning_rate(model, {"fast": factor})
-        before = {layer.name: layer.get_weights()[0] for layer in model.layers}
-        model.train_on_batch(np.ones((2, 3), "float32"), np.ones((2, 2), "float32"))
-        for layer in model.layers:
-            moves[layer.name, factor] = layer.get_weights()[0] - before[layer.name]
-    np.testing.assert_allclose(moves["slow", 10.0], moves["slow", 1.0], rtol=1e-4, atol=1e-9)
-    np.testing.assert_allclose(moves["fast", 10.0], 10 * moves["fast", 1.0], rtol=1e-3, atol=1e-7)
-    assert abs(moves["fast", 1.0]).max() > 0
-
-
-def test_an_unknown_layer_is_an_error():
-    model = keras.Sequential([keras.layers.Dense(2)])
-    model.build((None, 3))
-    training.compile(model, "sgd", "mse")
-    with pytest.raises(ValueError, match="No such layer"):
-        training.scale_learning_rate(model, {"crf": 2.0})

@@ -169,7 +169,7 @@ def test_the_wheel_is_usable_without_the_repository(tmp_path):
         wheel.extractall(tmp_path / "site")
     data = {f"segcourse/{p.relative_to(ROOT).as_posix()}" for p in ROOT.glob("data/[rw]*/*")}
     package = {p.relative_to(ROOT).as_posix() for p in ROOT.glob("segcourse/**/*.py")}
-    assert data | package <= set(names) and len(data) >= 2
+    assert data | package | {"segcourse/py.typed"} <= set(names) and len(data) >= 2
     assert not [name for name in names if name.startswith(("notebooks", "tests", "tools"))]
     code = "from segcourse import paths; print(paths.data_file('results/README.md'))"
     found = subprocess.run(

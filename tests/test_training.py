@@ -47,7 +47,7 @@ RUN = """
 import os, signal, sys
 import keras, numpy as np, tensorflow as tf
 sys.path.insert(0, "tests")
-from segcourse import prediction, training
+from segcourse import training
 from test_training import images_and_labels, small_net
 
 folder, result, killed_in = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -416,76 +416,3 @@ def test_environment_is_plain_and_impersonal():
     text = json.dumps(facts)
     assert str(Path.home()) not in text
     assert os.uname().nodename not in text
-
-
-def updated(optimizer, set_up):
-    """The weights and the optimizer's state after steps with given gradients; also the kernels of a step."""
-    import tensorflow as tf
-
-    random = np.random.default_rng(0)
-    model = small_net()
-    for weight in model.trainable_weights:
-        weight.assign(random.normal(size=weight.shape))
-    set_up(model, optimizer, "mse")
-    apply = tf.function(lambda *gradients: model.optimizer.apply(gradients, model.trainable_weights))
-    for step in range(6):
-        scale = 10.0 ** (step - 3)
-        apply(*[tf.constant(random.normal(size=w.shape) * scale, "float32") for w in model.trainable_weights])
-    values = [v.numpy() for v in model.trainable_weights + model.optimizer.variables]
-    graph = apply.get_concrete_function(*[tf.zeros(w.shape) for w in model.trainable_weights]).graph
-    return values, [op.type for op in graph.get_operations()]
-
-
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the kernel is TensorFlow's")
-@pytest.mark.parametrize(
-    ("optimizer", "arguments", "fused"),
-    [
-        ("Adam", {"learning_rate": 0.02}, True),
-        (
-            "Adam",
-            {"learning_rate": 0.02, "beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-3, "clipnorm": 0.1},
-            True,
-        ),
-        ("Adam", {"learning_rate": training.poly(0.05, 8)}, True),
-        ("AdamW", {"learning_rate": 0.02, "weight_decay": 0.1}, True),
-        ("Adam", {"learning_rate": 0.02, "amsgrad": True}, False),
-        ("SGD", {"learning_rate": 0.1, "momentum": 0.9}, False),
-    ],
-)
-def test_one_kernel_does_what_kerass_adam_does(optimizer, arguments, fused):
-    make = getattr(keras.optimizers, optimizer)
-    ours, kernels = updated(make(**arguments), training.compile)
-    expected, more_kernels = updated(make(**arguments), keras.Model.compile)
-    for a, b in zip(ours, expected, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=5e-6)
-    assert kernels.count("ResourceApplyAdam") == (6 if fused else 0)
-    assert (len(kernels) < len(more_kernels)) == fused
-
-
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the kernel is TensorFlow's")
-def test_an_embedding_is_left_to_kerass_adam():
-    found = []
-    for set_up in (training.compile, keras.Model.compile):
-        training.set_seed(0)
-        model = keras.Sequential([keras.Input((3,), dtype="int32"), keras.layers.Embedding(9, 2)])
-        set_up(model, keras.optimizers.Adam(0.1), "mse")
-        for _ in range(3):
-            model.train_on_batch(np.array([[1, 1, 4]]), np.ones((1, 3, 2)))
-        found.append(model.get_weights()[0])
-    np.testing.assert_allclose(*found, rtol=1e-5)
-
-
-def test_what_is_saved_is_kerass_own_optimizer(tmp_path):
-    model = compiled(lr=0.02)
-    data = images_and_labels()
-    for _ in range(3):
-        model.train_on_batch(*data)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert type(loaded.optimizer) is keras.optimizers.Adam
-    assert loaded.optimizer.get_config() == model.optimizer.get_config()
-    assert int(loaded.optimizer.iterations) == 3
-    for a, b in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
-        np.testing.assert_array_equal(a.numpy(), b.numpy())
-    expected, found = (net.train_on_batch(*data) for net in (model, loaded))
-    assert found == pytest.approx(expected, rel=1e-2)

@@ -79,7 +79,7 @@ class Scene:
     culture: Culture
 
 
-def scene(seed, index, size=SIZE):
+def scene(seed: int, index: int, size: tuple[int, int] = SIZE) -> Scene:
     """The `Scene` number `index` of stream `seed` at `size` (rows, columns), each at least 64.
 
     Raises:
@@ -93,7 +93,7 @@ def scene(seed, index, size=SIZE):
     return Scene(np.repeat(image[..., None], 3, 2), (instances > 0).astype(np.uint8), instances, culture)
 
 
-def render(seed, count, size=SIZE, start=0):
+def render(seed: int, count: int, size: tuple[int, int] = SIZE, start: int = 0) -> dict[str, np.ndarray]:
     """Scenes start .. start + count - 1 of a stream, as a dict of arrays.
 
     images uint8[N, H, W, 3], labels uint8[N, H, W] and instances int32[N, H, W].
@@ -113,7 +113,7 @@ def render(seed, count, size=SIZE, start=0):
     return arrays
 
 
-def load(split, size=None):
+def load(split: str, size: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
     """All of "train" (30 scenes, as many as ISBI 2012 has slices), "val" (20) or "test" (50).
 
     At `size`, by default (128, 128): images uint8[N, H, W, 3] and labels uint8[N, H, W], 0 background,
@@ -126,7 +126,7 @@ def load(split, size=None):
     return arrays["images"], arrays["labels"]
 
 
-def instances(split, size=None):
+def instances(split: str, size: tuple[int, int] | None = None) -> np.ndarray:
     """The cells of a split one by one: int32[N, H, W], 0 background, 1..n in every picture. See `load`."""
     return _split(split, size)["instances"]
 
@@ -153,7 +153,7 @@ def _check(seed, index, size):
 
 
 # --- the culture: parameters only, before any pixel ---------------------------------------------------------
-def sample(seed, index):
+def sample(seed: int, index: int) -> Culture:
     """The `Culture` of scene `index` of stream `seed`."""
     d = Draws(seed, index)
     cells = _grow(d)

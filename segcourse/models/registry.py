@@ -1,6 +1,10 @@
 """The networks by name."""
 
 import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
 
 from segcourse.models.crf_rnn import crf_rnn
 from segcourse.models.deeplab_v1 import deeplab_v1
@@ -8,7 +12,7 @@ from segcourse.models.fcn import fcn8s, fcn16s, fcn32s
 from segcourse.models.segnet import segnet, segnet_basic
 from segcourse.models.unet import unet
 
-MODELS = {
+MODELS: dict[str, Callable[..., keras.Model]] = {
     "fcn32s": fcn32s,
     "fcn16s": fcn16s,
     "fcn8s": fcn8s,
@@ -20,7 +24,7 @@ MODELS = {
 }
 
 
-def build(name, **options):
+def build(name: str, **options: Any) -> keras.Model:
     """Build a network by its name in `MODELS`; the options go to its function.
 
     Raises:

@@ -4,6 +4,7 @@ Lesson 06 · SegNet: remember where the maximum was.
 """
 
 import math
+from functools import partial
 
 import keras
 from keras import layers, ops
@@ -113,11 +114,10 @@ def segnet_basic(input_shape=(None, None, 3), classes=11, width=1.0, decoder="ma
         x, indices = MaxPoolingWithIndices2D(name=f"pool{level}")(before)
         x = _drop(x, dropout if level > 2 else 0, f"encdrop{level}")
         pooled.append((x, indices, before))
-    build, *options = DECODERS[decoder]
-    return keras.Model(image, build(pooled, classes, dropout, *options), name="segnet_basic")
+    return keras.Model(image, DECODERS[decoder](pooled, classes, dropout), name="segnet_basic")
 
 
-def _unpooling_decoder(pooled, classes, dropout, addition=False, single_channel=False, replication=False):
+def _unpooling_decoder(pooled, classes, dropout, *, addition=False, single_channel=False, replication=False):
     """SegNet's way: unpool by the indices, convolve until dense; no ReLU."""
     x = pooled[-1][0]
     for level in (4, 3, 2, 1):
@@ -147,7 +147,7 @@ def _scores(x, classes, **options):
     return layers.Conv2D(classes, 1, kernel_initializer="he_normal", **options)(x)
 
 
-def _fcn_decoder(pooled, classes, dropout, addition=True, reduction=True, learned=True):
+def _fcn_decoder(pooled, classes, dropout, *, addition=True, reduction=True, learned=True):
     """FCN's way: upsample twofold by a transposed convolution, add the encoder's features of that size."""
     x = pooled[-1][0]
     x = _scores(x, classes, name="reduce4") if reduction else x
@@ -188,17 +188,17 @@ class PaddedBilinear(Bilinear):
         return ops.pad(inner, ((rim, rim), (rim, rim), (0, 0), (0, 0)))
 
 
-# The rows of Table 1 and "replication" (section 3.1 names it): how a decoder is built, with which options.
+# The rows of Table 1 and "replication" (section 3.1 names it).
 DECODERS = {
-    "bilinear": (_fcn_decoder, False, True, False),
-    "max-unpooling": (_unpooling_decoder,),
-    "encoder-addition": (_unpooling_decoder, True),
-    "single-channel": (_unpooling_decoder, False, True),
-    "replication": (_unpooling_decoder, False, False, True),
-    "fcn-basic": (_fcn_decoder,),
-    "fcn-basic-no-addition": (_fcn_decoder, False),
-    "fcn-basic-no-reduction": (_fcn_decoder, True, False),
-    "fcn-basic-no-addition-no-reduction": (_fcn_decoder, False, False),
+    "bilinear": partial(_fcn_decoder, addition=False, learned=False),
+    "max-unpooling": _unpooling_decoder,
+    "encoder-addition": partial(_unpooling_decoder, addition=True),
+    "single-channel": partial(_unpooling_decoder, single_channel=True),
+    "replication": partial(_unpooling_decoder, replication=True),
+    "fcn-basic": _fcn_decoder,
+    "fcn-basic-no-addition": partial(_fcn_decoder, addition=False),
+    "fcn-basic-no-reduction": partial(_fcn_decoder, reduction=False),
+    "fcn-basic-no-addition-no-reduction": partial(_fcn_decoder, addition=False, reduction=False),
 }
 
 

@@ -5,13 +5,14 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from segcourse import metrics
 from segcourse.prediction.folding import folded
 from segcourse.training import jit_compile
 
 
-def predict(model: keras.Model, images, batch_size: int = 8) -> np.ndarray:
+def predict(model: keras.Model, images: ArrayLike, batch_size: int = 8) -> np.ndarray:
     """Label every pixel.
 
     Args:
@@ -25,7 +26,9 @@ def predict(model: keras.Model, images, batch_size: int = 8) -> np.ndarray:
     return np.concatenate(list(_predictions(model, images, batch_size)))
 
 
-def evaluate(model: keras.Model, images, labels, classes: int, batch_size: int = 8) -> dict[str, Any]:
+def evaluate(
+    model: keras.Model, images: ArrayLike, labels: ArrayLike, classes: int, batch_size: int = 8
+) -> dict[str, Any]:
     """Score a model over a whole set: one confusion matrix, then `segcourse.metrics.scores`.
 
     Args:

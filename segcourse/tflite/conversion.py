@@ -1,5 +1,7 @@
 """Keras model -> `.tflite` file with one static signature `image -> logits`."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import os
@@ -7,8 +9,13 @@ import re
 import tempfile
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    import keras
 
 QUANTIZATIONS = (None, "float16", "dynamic", "int8")
 
@@ -17,7 +24,13 @@ class ConversionError(RuntimeError):
     """The TFLite converter did not take the network; the message names the operators it refused."""
 
 
-def convert(model, path, input_size, quantization=None, representative_data=None):
+def convert(
+    model: keras.Model,
+    path: str | os.PathLike,
+    input_size: tuple[int, int],
+    quantization: str | None = None,
+    representative_data: ArrayLike | None = None,
+) -> Path:
     """Write `model` as a TFLite file for one input size.
 
     The file has the signature `image` float32 [1, H, W, C] in 0..255 -> `logits` float32 [1, H', W', K],
@@ -53,7 +66,7 @@ def convert(model, path, input_size, quantization=None, representative_data=None
     return path
 
 
-def in_precision(model, dtype):
+def in_precision(model: keras.Model, dtype: str) -> keras.Model:
     """The same network and weights with every layer computing in `dtype`, e.g. "float32" or "float16".
 
     A phone's GPU computes in float16 by default: `in_precision(model, "float16")` shows here, before any

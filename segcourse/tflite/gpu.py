@@ -11,10 +11,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from segcourse.tflite.inspection import inspect
 from segcourse.tflite.runtime import checked_images
@@ -45,7 +47,7 @@ class GpuDelegateRefused(GpuDelegateError):
         operators: list of (operator, reason) as the delegate names them; empty if the process died instead.
     """
 
-    def __init__(self, message, operators=()):
+    def __init__(self, message: str, operators: Iterable[tuple[str, str]] = ()):
         super().__init__(message)
         self.operators = list(operators)
 
@@ -57,17 +59,17 @@ class GpuDelegateInvalid(GpuDelegateRefused):
         logits: the values that came back nevertheless.
     """
 
-    def __init__(self, message, logits):
+    def __init__(self, message: str, logits: np.ndarray):
         super().__init__(message)
         self.logits = logits
 
 
-def gpu_delegate_available():
+def gpu_delegate_available() -> bool:
     """True if `run_on_gpu_delegate` can run on this machine."""
     return why_unavailable() is None
 
 
-def run_on_gpu_delegate(path, images, timeout=300):
+def run_on_gpu_delegate(path: str | os.PathLike, images: ArrayLike, timeout: float = 300) -> np.ndarray:
     """Run a TFLite file on LiteRT's GPU delegate, on the GPU alone: no operator may fall back to the CPU.
 
     It runs in a process of its own, for some networks abort it. SwiftShader computes in float32 where phones
@@ -124,7 +126,7 @@ def run_on_gpu_delegate(path, images, timeout=300):
     return logits
 
 
-def why_unavailable():
+def why_unavailable() -> str | None:
     """What this machine lacks to run the delegate, with the fix; None if nothing."""
     if not sys.platform.startswith("linux"):
         return f"The GPU delegate check runs on Linux, not on {sys.platform}: use a Linux machine or CI job."

@@ -1,5 +1,6 @@
 """What is inside a `.tflite` file, and what in it keeps the network off a mobile GPU."""
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
@@ -41,7 +42,7 @@ class Tensor:
     """A tensor of the graph: name, shape (None = not fixed), dtype, and whether it is stored in the file."""
 
     name: str
-    shape: tuple
+    shape: tuple[int | None, ...]
     dtype: str
     constant: bool = False
 
@@ -80,16 +81,16 @@ class Report:
 
     path: Path
     file_bytes: int
-    operators: dict
-    inputs: dict
-    outputs: dict
-    tensors: tuple
+    operators: dict[str, int]
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+    tensors: tuple[Tensor, ...]
     parameter_bytes: int
     macs: int
-    problems: tuple
+    problems: tuple[Problem, ...]
 
     @property
-    def gpu_ready(self):
+    def gpu_ready(self) -> bool:
         """True if nothing is known to keep the whole network off a mobile GPU."""
         return not self.problems
 
@@ -111,7 +112,7 @@ class Report:
         return "\n".join(lines)
 
 
-def inspect(path):
+def inspect(path: str | os.PathLike) -> Report:
     """Read a TFLite file without running it.
 
     Args:

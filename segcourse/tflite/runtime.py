@@ -1,13 +1,20 @@
 """Running a `.tflite` file on the CPU: predict, compare with Keras, measure."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    import keras
 
 WORKER = Path(__file__).with_name("_worker.py")
 
@@ -27,7 +34,7 @@ class Runner:
         ValueError: the file's input is not one float32 image.
     """
 
-    def __init__(self, path, threads=None):
+    def __init__(self, path: str | os.PathLike, threads: int | None = None):
         from ai_edge_litert.interpreter import Interpreter
 
         if not Path(path).is_file():
@@ -49,7 +56,7 @@ class Runner:
         self.input_shape = tuple(int(n) for n in inputs[0]["shape"])
         self.output_shape = tuple(int(n) for n in outputs[0]["shape"])
 
-    def __call__(self, images):
+    def __call__(self, images: ArrayLike) -> np.ndarray:
         """Float32 logits [N, H', W', classes] of images [N, H, W, C], uint8 or float in 0..255.
 
         Raises:
@@ -57,7 +64,7 @@ class Runner:
         """
         return np.concatenate([self._one(image) for image in checked_images(images, self.input_shape)])
 
-    def labels(self, images):
+    def labels(self, images: ArrayLike) -> np.ndarray:
         """uint8 labels [N, H', W']: the class of the largest logit."""
         return self(images).argmax(axis=-1).astype(np.uint8)
 
@@ -67,7 +74,7 @@ class Runner:
         return self._interpreter.get_tensor(self._output)
 
 
-def checked_images(images, shape):
+def checked_images(images: ArrayLike, shape: tuple[int | None, ...]) -> np.ndarray:
     """`images` as an array, if they are images of the file's input `shape` (1, H, W, C); None fits any."""
     images = np.asarray(images)
     fits = images.ndim == 4 and len(images) > 0
@@ -108,7 +115,7 @@ class Agreement:
     pixels: int
 
     @property
-    def relative_difference(self):
+    def relative_difference(self) -> float:
         """The largest difference as a share of the range of the expected logits."""
         return self.largest_difference / self.logit_range
 
@@ -150,7 +157,7 @@ ALLOWED = {
 }
 
 
-def agreement(expected, logits):
+def agreement(expected: np.ndarray, logits: np.ndarray) -> Agreement:
     """Compare logits [N, H, W, classes] with the `expected` ones (whose range is the measure).
 
     Raises:
@@ -172,7 +179,7 @@ def agreement(expected, logits):
     )
 
 
-def compare(model, path, images):
+def compare(model: keras.Model, path: str | os.PathLike, images: ArrayLike) -> Agreement:
     """Does the TFLite file compute what the Keras `model` computes?
 
     Args:
@@ -210,17 +217,18 @@ class Benchmark:
     file_memory_bytes: int
 
     @property
-    def median(self):
+    def median(self) -> float:
         """Median latency in seconds."""
         return float(np.median(self.seconds))
 
     @property
-    def quartiles(self):
+    def quartiles(self) -> tuple[float, float]:
         """Latency in seconds that a quarter and three quarters of the runs stay below."""
-        return tuple(float(q) for q in np.percentile(self.seconds, (25, 75)))
+        low, high = np.percentile(self.seconds, (25, 75))
+        return float(low), float(high)
 
     @property
-    def speedup(self):
+    def speedup(self) -> float | None:
         """How many times faster than `model.predict`, by the medians of both; None without a model."""
         return None if self.keras_seconds is None else float(np.median(self.keras_seconds)) / self.median
 
@@ -241,7 +249,13 @@ class Benchmark:
         return "\n".join(lines)
 
 
-def benchmark(path, images=None, threads=None, runs=50, model=None):
+def benchmark(
+    path: str | os.PathLike,
+    images: ArrayLike | None = None,
+    threads: int | None = None,
+    runs: int = 50,
+    model: keras.Model | None = None,
+) -> Benchmark:
     """Measure latency and memory of a TFLite file on this machine's CPU.
 
     Args:

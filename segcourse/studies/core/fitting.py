@@ -65,9 +65,8 @@ def compile(
 ) -> None:
     """Give a model the loss, and Adam with the schedule for so many pictures an epoch."""
     schedule = training.poly(settings["learning_rate"], settings["epochs"] * (pictures // settings["batch"]))
-    training.compile(model, keras.optimizers.Adam(schedule), MaskedCrossEntropy(class_weights=class_weights))
-    if lr_factors:
-        training.scale_learning_rate(model, lr_factors)
+    loss = MaskedCrossEntropy(class_weights=class_weights)
+    training.compile(model, keras.optimizers.Adam(schedule), loss, lr_factors=lr_factors)
 
 
 def read_weights(model: keras.Model, file: str) -> keras.Model:
