@@ -6,7 +6,7 @@ import math
 import keras
 import numpy as np
 import pytest
-from contract import logits_of, noise, randomize
+from helpers import array, logits_of, noise, randomize
 
 from segcourse.encoders.vgg import vgg16
 from segcourse.models.deeplab_v1 import VARIANTS, PadToGrid, coarse, deeplab_v1, features, shrink
@@ -15,10 +15,6 @@ from segcourse.studies import deeplab_v1_crf
 
 WIDTH = 1 / 64
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
-
-
-def array(tensor):
-    return keras.ops.convert_to_numpy(tensor)
 
 
 def part(model, start, end):
