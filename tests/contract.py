@@ -3,18 +3,16 @@
 A new architecture adds its `Case` here; its own test file then holds only what is special about the paper.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
+from inspect import signature
 
 import keras
 import numpy as np
+from helpers import noise, randomize
 
-from segcourse import datasets, models, tflite, training
+from segcourse import datasets, models, training
 from segcourse.datasets import toycam
 from segcourse.losses import MaskedCrossEntropy
 from segcourse.models.crf_rnn import without_crf
@@ -36,7 +34,6 @@ class Case:
         sizes: (height, width) pairs to try: the minimum, odd, non-square.
         size: the (height, width) of all other tests.
         margin: pixels that convolutions without padding take from each side of the image.
-        dropout: whether it takes a dropout rate, which is 0 where one image is learned by heart.
         learning_rate, steps: of Adam, enough to learn one image by heart.
         accuracy: the pixel accuracy that it reaches then; lower only for a network that cannot draw finely.
         channels: other numbers of image channels that it must take; none where it compares colors.
@@ -54,7 +51,6 @@ class Case:
     sizes: tuple = ((32, 32), (33, 47), (64, 45), (97, 131))
     size: tuple = SIZE
     margin: int = 0
-    dropout: bool = True
     learning_rate: float = 3e-3
     steps: int = 80
     accuracy: float = 0.95
@@ -113,39 +109,6 @@ CASES = (
 )
 
 
-def randomize(model, weights=None, seed=0):
-    """Give all weights (or those listed) random values: scores of zero hide what lies before them.
-
-    Kernels get the variance that keeps the size of activations, all else is about 0.1 from its start.
-    """
-    random = np.random.default_rng(seed)
-    for weight in model.weights if weights is None else weights:
-        shape = tuple(weight.shape)
-        if len(shape) > 1:
-            values = random.normal(0, np.sqrt(2 / np.prod(shape[:-1])), shape)
-        else:
-            values = keras.ops.convert_to_numpy(weight) + random.uniform(0.02, 0.2, shape)
-        weight.assign(values.astype("float32"))
-    return model
-
-
-def trainable_weights(build):
-    """How many trainable weights `build()` has, without the gigabytes and seconds of creating them."""
-    with keras.StatelessScope(initialize_variables=False):  # variables get a shape and no values
-        count = sum(int(np.prod(weight.shape)) for weight in build().trainable_weights)
-    keras.utils.clear_session()  # forgets the variables that wait for their values
-    return count
-
-
-def noise(size, count=1, seed=0):
-    """Images of noise, uint8 [count, H, W, 3]."""
-    return np.random.default_rng(seed).integers(0, 256, (count, *size, 3), dtype=np.uint8)
-
-
-def logits_of(model, images):
-    return keras.ops.convert_to_numpy(model(images, training=False))
-
-
 @cache
 def one_image(case):
     """The middle of a large ToyCam scene, whose areas are large: uint8 [1, H, W, 3] and [1, h, w]."""
@@ -166,73 +129,18 @@ def five_images(case):
     return np.concatenate([image, image[:, ::-1], image[:, :, ::-1], image[:, ::-1, ::-1], noise(case.size)])
 
 
-def assert_same(expected, logits):
-    """Two ways of computing one network agree: nearly all logits, and at every pixel of most images.
-
-    Where two values of a pooling window are equal up to rounding, a network with pooling indices may differ
-    around them: that happens in a single image, while a fault shows in all of them.
-    """
-    found = tflite.agreement(expected, logits)
-    assert found.failures() == [], str(found)
-    images = np.abs(expected - logits).max(axis=(1, 2, 3))
-    assert np.median(images) <= 1e-4 * found.logit_range, f"differences of the images: {images}; {found}"
+@cache
+def randomized(case):
+    """The small network with random weights, for images of any size; shared, so leave it as it is."""
+    return randomize(case.build())
 
 
 @cache
 def trained(case):
     """The small network after it has learned `one_image(case)`, and its losses; shared by tests."""
     training.set_seed(0)
-    model = case.build(**({"dropout": 0.0} if case.dropout else {}))
+    takes_dropout = "dropout" in signature(models.MODELS[case.name]).parameters
+    model = case.build(**({"dropout": 0.0} if takes_dropout else {}))
     training.compile(model, keras.optimizers.Adam(case.learning_rate), MaskedCrossEntropy())
     losses = [float(model.train_on_batch(*one_image(case))) for _ in range(case.steps)]
     return model, losses
-
-
-def gradients(model, images, seed=0):
-    """Gradients of a random projection of the logits: dict path of each trainable weight -> array.
-
-    Read from the velocity that one step of SGD leaves behind, which works on every Keras backend.
-    """
-    size = logits_of(model, images).shape
-    projection = np.random.default_rng(seed).normal(size=size).astype("float32")
-    optimizer = keras.optimizers.SGD(1.0, momentum=0.5)
-    model.compile(optimizer, loss=lambda target, logits: keras.ops.mean(target * logits), jit_compile=False)
-    model.train_on_batch(images, projection)
-    moved = zip(model.trainable_weights, optimizer.momentums, strict=True)
-    return {weight.path: -keras.ops.convert_to_numpy(momentum) for weight, momentum in moved}
-
-
-LOAD = """
-import sys, traceback
-import keras, segcourse
-import numpy as np
-for file in sys.argv[1:]:
-    try:
-        model = keras.models.load_model(file)
-        logits = model(np.load(file + ".images.npy"), training=False)
-        np.save(file + ".logits.npy", keras.ops.convert_to_numpy(logits))
-    except Exception:
-        open(file + ".error.txt", "w").write(traceback.format_exc())
-"""
-
-
-def load_elsewhere(files, backend=None):
-    """Load saved models in a fresh process that imports `keras` and `segcourse` and nothing else of ours.
-
-    Args:
-        files: paths of `.keras` files, each with the images to predict on in `<file>.images.npy`.
-        backend: the Keras backend of that process; by default the one of this process.
-
-    Returns:
-        dict file -> logits, or the traceback as a string.
-    """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    environment["KERAS_BACKEND"] = backend or keras.backend.backend()
-    command = [sys.executable, "-c", LOAD, *map(str, files)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    results = {}
-    for file in map(str, files):
-        logits, error = f"{file}.logits.npy", f"{file}.error.txt"
-        results[file] = np.load(logits) if os.path.exists(logits) else Path(error).read_text()
-    return results

@@ -1,11 +1,9 @@
 """Views and batches: image and mask move together, no id is made up, every epoch can be reproduced."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import run_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -286,4 +284,4 @@ def test_wrong_arguments(call, says):
 
 def test_importing_datasets_does_not_import_tensorflow():
     code = "import sys, segcourse.datasets; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert run_python("-c", code).returncode == 0

@@ -1,13 +1,11 @@
 """The `segcourse` command, from training to the phone's file, and each way in which it can go wrong."""
 
 import json
-import os
-import subprocess
-import sys
 
 import nbformat
 import numpy as np
 import pytest
+from helpers import run_python
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -71,7 +69,7 @@ def test_help_names_the_commands_and_imports_nothing_slow():
         "except SystemExit as end: assert end.code == 0\n"
         "slow = {'tensorflow', 'keras', 'numpy', 'matplotlib'} & set(sys.modules); assert not slow, slow"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = run_python("-c", code)
     assert done.returncode == 0, done.stderr
     assert all(command in done.stdout for command in COMMANDS)
 
@@ -230,9 +228,7 @@ def test_bad_use_elsewhere(run, folder, tmp_path):
 
 def test_failures_are_one_line_and_debug_shows_where(tmp_path):
     arguments = ["train", "fcn8s", "--data", "nowhere", "--out", str(tmp_path / "run"), *NETWORK]
-    environment = {**os.environ, "SEGCOURSE_DEBUG": ""}
-    command = [sys.executable, "-m", "segcourse.cli"]
-    plain = subprocess.run([*command, *arguments], capture_output=True, text=True, env=environment)
+    plain = run_python("-m", "segcourse.cli", *arguments, env={"SEGCOURSE_DEBUG": ""})
     assert plain.returncode == 1
     lines = plain.stderr.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: no data set 'nowhere'"), plain.stderr

@@ -2,28 +2,33 @@
 
 import ast
 import inspect
-import os
 import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import contract
 import keras
 import numpy as np
 import pytest
 from contract import (
     CASES,
     CLASSES,
-    assert_same,
     five_images,
-    logits_of,
-    noise,
     one_image,
-    randomize,
+    randomized,
     trained,
 )
 from export_lessons import is_generated
+from helpers import (
+    array,
+    assert_same,
+    gradients,
+    load_elsewhere,
+    logits_of,
+    noise,
+    randomize,
+    trainable_weights,
+)
 
 import segcourse
 from segcourse import tflite, training
@@ -46,7 +51,7 @@ def test_every_registered_network_has_a_case_with_its_published_size():
 
 @every_case
 def test_logits_have_the_resolution_of_the_input(case):
-    dynamic = randomize(case.build())
+    dynamic = randomized(case)
     assert dynamic.output_shape == (None, None, None, CLASSES)
     for size in case.sizes:
         images = noise(size, count=2)
@@ -59,7 +64,7 @@ def test_logits_have_the_resolution_of_the_input(case):
 
 @every_case
 def test_a_fixed_input_shape_gives_the_same_logits(case):
-    dynamic = randomize(case.build())
+    dynamic = randomized(case)
     for size in case.sizes:
         static = case.build(size)
         assert static.output_shape == (None, *case.output(size), CLASSES)
@@ -105,12 +110,12 @@ def test_an_unknown_option_lists_the_known_ones(name):
 
 @pytest.mark.parametrize("case", PUBLISHED, ids=[case.id for case in PUBLISHED])
 def test_the_default_configuration_has_the_published_number_of_weights(case):
-    assert contract.trainable_weights(MODELS[case.name]) == case.parameters
+    assert trainable_weights(MODELS[case.name]) == case.parameters
 
 
 @every_case
 def test_a_gradient_reaches_every_trainable_weight(case):
-    found = contract.gradients(randomize(case.build()), noise(case.sizes[-1], count=2))
+    found = gradients(randomized(case), noise(case.sizes[-1], count=2))
     assert len(found) > 0
     assert [path for path, gradient in found.items() if not np.isfinite(gradient).all()] == []
     assert [path for path, gradient in found.items() if not gradient.any()] == []
@@ -130,7 +135,9 @@ def test_it_learns_one_image_by_heart(case):
     )
 
 
-# Saved files
+# Saved files: one process loads them all
+
+one_worker = pytest.mark.xdist_group("saved files of the contract")
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +145,7 @@ def saved(tmp_path_factory):
     """Every small network with random weights as a `.keras` file: dict case id -> (file, its logits here)."""
     folder, files = tmp_path_factory.mktemp("saved"), {}
     for case in CASES:
-        model, file, images = randomize(case.build()), folder / f"{case.id}.keras", noise(case.sizes[-1])
+        model, file, images = randomized(case), folder / f"{case.id}.keras", noise(case.sizes[-1])
         model.save(file)
         np.save(f"{file}.images.npy", images)
         files[case.id] = file, logits_of(model, images)
@@ -147,9 +154,10 @@ def saved(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded(saved):
-    return contract.load_elsewhere([file for file, _ in saved.values()])
+    return load_elsewhere([file for file, _ in saved.values()])
 
 
+@one_worker
 @every_case
 def test_a_saved_file_gives_identical_logits_in_a_process_that_only_imports_segcourse(case, saved, loaded):
     file, expected = saved[case.id]
@@ -170,10 +178,11 @@ def on_backend(request, saved, tmp_path_factory):
     for case_id, (file, _) in saved.items():
         files[case_id] = shutil.copy(file, folder)
         shutil.copy(f"{file}.images.npy", folder)
-    results = contract.load_elsewhere(files.values(), backend)
+    results = load_elsewhere(files.values(), backend)
     return {case_id: results[str(file)] for case_id, file in files.items()}
 
 
+@one_worker
 @every_case
 def test_other_backends_compute_the_same(case, saved, on_backend):
     logits, expected = on_backend[case.id], saved[case.id][1]
@@ -227,16 +236,6 @@ def test_what_is_split_for_the_phone_cannot_be_converted_whole(case, tmp_path):
         tflite.convert(case.build(), tmp_path / "whole.tflite", input_size=case.size)
 
 
-@pytest.fixture(scope="module")
-def delegate():
-    reason = tflite.why_unavailable()
-    if reason and os.environ.get("SEGCOURSE_REQUIRE_GPU_DELEGATE") == "1":
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
-    return tflite.run_on_gpu_delegate
-
-
 @every_case
 def test_the_file_holds_nothing_that_a_mobile_gpu_refuses(case, tflite_file):
     problems = [str(problem) for problem in tflite.inspect(tflite_file(case)).problems]
@@ -258,12 +257,15 @@ def test_a_mobile_gpu_computes_the_whole_network(case, tflite_file, delegate):
 
 # The comparison itself: what it must let pass, and what it must not
 
+WITH_INDICES = next(case for case in CASES if case.name == "segnet_basic")
+with_the_case = pytest.mark.xdist_group(f"contract of {WITH_INDICES.id}")
+
 
 @pytest.fixture(scope="module")
 def with_indices():
     """A trained network with pooling indices, five images, and its logits."""
-    case = next(case for case in CASES if case.name == "segnet_basic")
-    return trained(case)[0], five_images(case), logits_of(trained(case)[0], five_images(case))
+    model, images = trained(WITH_INDICES)[0], five_images(WITH_INDICES)
+    return model, images, logits_of(model, images)
 
 
 def changed(model, layer_of):
@@ -290,6 +292,7 @@ def another_place(level, position):
     return layer_of
 
 
+@with_the_case
 @pytest.mark.parametrize("level", [1, 2, 3, 4])
 def test_a_near_tie_may_move_one_value(with_indices, level):
     model, images, expected = with_indices
@@ -322,7 +325,7 @@ def scaled_channel(model, name, factor):
     """The network with one output channel of one layer multiplied by `factor`."""
     copy = changed(model, lambda layer: type(layer).from_config(layer.get_config()))
     layer = copy.get_layer(name)
-    kernel = keras.ops.convert_to_numpy(layer.kernel).copy()
+    kernel = array(layer.kernel).copy()
     kernel[..., 3] *= factor
     layer.kernel.assign(kernel)
     return copy
@@ -350,17 +353,14 @@ FAULTS = {
 }
 
 
+@with_the_case
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_no_near_tie(with_indices, fault):
     model, images, expected = with_indices
+    logits = FAULTS[fault](model, images)
     with pytest.raises(AssertionError):
-        assert_same(expected, FAULTS[fault](model, images))
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_found_by_what_the_command_judges(with_indices, fault):
-    model, images, expected = with_indices
-    assert tflite.agreement(expected, FAULTS[fault](model, images)).failures() != []
+        assert_same(expected, logits)
+    assert tflite.agreement(expected, logits).failures() != []  # the command says so as well
 
 
 # Code: Keras alone, on every backend

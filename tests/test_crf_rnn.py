@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contract import noise, randomize
+from helpers import array, noise, randomize
 from scipy.special import softmax
 
 from segcourse import training
@@ -15,10 +15,6 @@ from segcourse.models.fcn import fcn8s
 
 LAPTOP = {"classes": 3, "width": 1 / 32, "padding": "same", "fc6_size": 3}
 WIDTHS = {"sigma_spatial": 1.5, "sigma_xy": 4.0, "sigma_rgb": 60.0}
-
-
-def array(tensor):
-    return keras.ops.convert_to_numpy(tensor)
 
 
 def picture(seed=0, batch=1, size=(6, 7), classes=3):

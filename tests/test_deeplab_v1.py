@@ -6,7 +6,7 @@ import math
 import keras
 import numpy as np
 import pytest
-from contract import logits_of, noise, randomize
+from helpers import array, logits_of, noise, randomize
 
 from segcourse.encoders.transfer import transplant
 from segcourse.encoders.vgg import vgg16
@@ -16,10 +16,6 @@ from segcourse.studies import deeplab_v1_crf
 
 WIDTH = 1 / 64
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
-
-
-def array(tensor):
-    return keras.ops.convert_to_numpy(tensor)
 
 
 def part(model, start, end):

@@ -1,9 +1,9 @@
 """The doctor: well on this machine, and every failure it is there for is provoked once."""
 
-import subprocess
 import sys
 
 import pytest
+from helpers import run_python
 
 from segcourse import doctor
 from segcourse.datasets.published import Published
@@ -112,5 +112,5 @@ def test_the_report_and_its_exit_code(ok, code, monkeypatch, capsys):
 
 
 def test_it_runs_as_a_module():
-    done = subprocess.run([sys.executable, "-m", "segcourse.doctor"], capture_output=True, text=True)
+    done = run_python("-m", "segcourse.doctor")
     assert done.returncode == 0 and done.stdout.endswith("Everything is ready.\n"), done.stdout + done.stderr

@@ -2,14 +2,13 @@
 
 import functools
 import re
-from pathlib import Path
 
 import nbformat
 import pytest
+from helpers import LESSONS, ROOT, tags
 
 from segcourse.exercises import NotYet
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 SOLUTION = re.compile(
     r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION[^\n]*", re.MULTILINE | re.DOTALL
 )
@@ -19,7 +18,7 @@ BLANKS = ["raise NotImplementedError", "pass", "return None"]
 def exercises(path):
     """(exercise, check) sources of the lesson at `path`, in order."""
     cells = nbformat.read(path, 4).cells
-    numbers = [n for n, cell in enumerate(cells) if "exercise" in cell.metadata.get("tags", [])]
+    numbers = [n for n, cell in enumerate(cells) if "exercise" in tags(cell)]
     return [(cells[n].source, cells[n + 1].source) for n in numbers]
 
 
@@ -28,7 +27,7 @@ def setup(path):
     """What the cells tagged "setup" define."""
     namespace = {"__name__": "__main__"}
     for cell in nbformat.read(path, 4).cells:
-        if "setup" in cell.metadata.get("tags", []):
+        if "setup" in tags(cell):
             exec(cell.source, namespace)
     return namespace
 
@@ -55,14 +54,14 @@ def blanks(exercise):
 
 ALL = [
     pytest.param(path, *pair, id=f"{path.stem}-{number}")
-    for path in sorted(FOLDER.glob("*.ipynb"))
+    for path in LESSONS
     for number, pair in enumerate(exercises(path), 1)
 ]
 
 
 @pytest.fixture(autouse=True)
 def in_the_notebooks_folder(monkeypatch):
-    monkeypatch.chdir(FOLDER)
+    monkeypatch.chdir(ROOT / "notebooks")
 
 
 @pytest.mark.parametrize(("path", "exercise", "check"), ALL)

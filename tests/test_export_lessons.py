@@ -1,15 +1,11 @@
 """The exporter: what it writes, that it is deterministic, and what it refuses."""
 
 import runpy
-import subprocess
-import sys
-from pathlib import Path
 
 import export_lessons as exporter
 import nbformat
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
+from helpers import ROOT, run_python
 
 SETUP = (
     "import math\nimport numpy as np\nfrom collections import Counter, deque\n%matplotlib inline\nloose = 3"
@@ -174,7 +170,5 @@ def test_a_module_belongs_to_one_lesson(course):
 
 
 def test_the_modules_of_this_repository_agree_with_their_lessons():
-    done = subprocess.run(
-        [sys.executable, "tools/export_lessons.py", "--check"], cwd=ROOT, capture_output=True, text=True
-    )
+    done = run_python("tools/export_lessons.py", "--check", cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr

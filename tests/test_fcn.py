@@ -1,10 +1,9 @@
 """What defines FCN: the bilinear kernel, alignment, skips that start at zero, fc6 as a convolution."""
 
-import contract
 import keras
 import numpy as np
 import pytest
-from contract import logits_of, noise, randomize
+from helpers import array, logits_of, noise, randomize, trainable_weights
 from scipy import ndimage
 
 from segcourse import models
@@ -20,10 +19,6 @@ every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWOR
 SCHEMES = {"paper": {}, "paper, fc6 5x5": {"fc6_size": 5}, "same": {"padding": "same"}}
 SCHEMES |= {"same, fc6 3x3": {"padding": "same", "fc6_size": 3}}
 every_scheme = pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
-
-
-def array(tensor):
-    return keras.ops.convert_to_numpy(tensor)
 
 
 # The bilinear kernel
@@ -410,7 +405,7 @@ def test_unknown_options_are_errors(network):
 
 
 def test_vgg16_has_the_published_number_of_weights():
-    assert contract.trainable_weights(vgg.vgg16) == 138_357_544
+    assert trainable_weights(vgg.vgg16) == 138_357_544
 
 
 @pytest.mark.parametrize("shape", [(None, None, 3), (100, 96, 3), (96, 100, 3), (0, 32, 3)])

@@ -4,14 +4,11 @@ Every control must be caught twice: by `inspect`, which only reads the file, and
 runs it.
 """
 
-import os
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import layers, ops
-from small_networks import (
+from helpers import (
     SIZE,
     asking,
     encoder_decoder,
@@ -19,21 +16,12 @@ from small_networks import (
     trained_encoder_decoder,
     with_random_scores,
 )
+from keras import layers, ops
 
 from segcourse import models, tflite
 from segcourse.tflite import gpu
 
 NOISE = np.random.default_rng(0).integers(0, 256, (1, *SIZE, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def delegate():
-    reason = tflite.why_unavailable()
-    if reason and os.environ.get("SEGCOURSE_REQUIRE_GPU_DELEGATE") == "1":
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
-    return tflite.run_on_gpu_delegate
 
 
 @pytest.fixture(scope="module")

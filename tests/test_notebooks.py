@@ -2,15 +2,14 @@
 
 import copy
 import re
-from pathlib import Path
 
 import nbformat
 import new_lesson
 import pytest
 import run_lessons
+from helpers import LESSONS, tags
 from run_lessons import PRIVATE_PATH, SIZE_LIMIT, output_text
 
-LESSONS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 LONGEST_CELL = 35
 SECTIONS = list(new_lesson.SECTIONS)
 WITHOUT_A_PAPER = {"00", "21", "22", "23"}
@@ -54,10 +53,6 @@ def cell_problems(notebook):
         if cell.cell_type == "markdown" and (broken := DOUBLED_BACKSLASH.search(cell.source)):
             problems.append(f"cell {index}: a formula says {broken[0]!r}; a command has one backslash")
     return problems
-
-
-def tags(cell):
-    return cell.metadata.get("tags", [])
 
 
 def output_problems(notebook):

@@ -2,8 +2,6 @@
 
 import base64
 import io
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import IPython
@@ -12,6 +10,7 @@ import nbclient
 import nbformat
 import numpy as np
 import pytest
+from helpers import run_python
 from PIL import Image
 
 from segcourse import plotting
@@ -262,6 +261,6 @@ def test_import_and_drawing_leave_matplotlib_as_it_was():
         "with plotting.style(): assert matplotlib.rcParams['axes.spines.top'] is False\n"
         "assert matplotlib.rcParams['axes.spines.top'] is True\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=80)
+    done = run_python("-c", code, timeout=80)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from contract import logits_of, noise, randomize, trainable_weights
+from helpers import array, logits_of, noise, randomize, trainable_weights
 
 from segcourse import datasets, losses
 from segcourse.layers.local_response import LocalResponseNormalization
@@ -27,10 +27,6 @@ from segcourse.models.segnet import (
 SIZES = [(2, 2), (4, 6), (45, 60), (23, 30), (5, 7), (6, 5), (1, 1), (3, 2)]
 every_size = pytest.mark.parametrize("size", SIZES, ids=[f"{h}x{w}" for h, w in SIZES])
 every_decoder = pytest.mark.parametrize("decoder", DECODERS)
-
-
-def array(tensor):
-    return keras.ops.convert_to_numpy(tensor)
 
 
 def values(size, ties, batch=2, channels=3, seed=0):

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
+from helpers import CLASSES, SIZE, asking, encoder_decoder, pictures, trained_encoder_decoder
 from keras import layers
-from small_networks import CLASSES, SIZE, asking, encoder_decoder, pictures, trained_encoder_decoder
 
 from segcourse import tflite
 from segcourse.metrics import confusion_matrix, scores

@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from contract import logits_of, randomize
+from helpers import array, logits_of, randomize
 from scipy import ndimage
 
 from segcourse import datasets, training
@@ -66,7 +66,7 @@ def test_the_skips_are_stacked_beside_what_comes_from_below(padding, size):
     for level in range(4):
         names = (f"up{level}", f"down{level}_{'dropout' if level == 3 else 'relu2'}", f"up{level}_concat")
         parts = keras.Model(model.input, [model.get_layer(name).output for name in names])
-        below, skip, joined = (keras.ops.convert_to_numpy(x) for x in parts(grey(size)[None], training=False))
+        below, skip, joined = (array(x) for x in parts(grey(size)[None], training=False))
         height, width = joined.shape[1:3]
         top, left = (skip.shape[1] - height) // 2, (skip.shape[2] - width) // 2
         middle = skip[:, top : top + height, left : left + width]
@@ -97,7 +97,7 @@ def test_every_convolution_keeps_the_size_of_a_signal_behind_a_relu():
         if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
             shape = (4, 12, 12, layer.input.shape[-1])
             x = np.maximum(np.random.default_rng(0).choice([-1, 1], shape), 0)  # half is 0, as behind a ReLU
-            y = keras.ops.convert_to_numpy(layer(x - 0.0))
+            y = array(layer(x - 0.0))
             # Independent inputs with a mean: the variance over channels and positions is that of the weights.
             gains[layer.name] = (np.maximum(y, 0) ** 2).mean() / (x**2).mean()
     assert len(gains) == 23
