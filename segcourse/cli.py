@@ -441,6 +441,7 @@ def study(
     part: Annotated[
         list[str] | None, typer.Option(metavar="PART", help="Run this part of it only; may be repeated.")
     ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Run finished parts (--part) once more.")] = False,
 ):
     """Run one of the course's experiments and store its result in data/results.
 
@@ -456,7 +457,8 @@ def study(
         raise typer.BadParameter(f"there is no study {name!r}. Choose from {', '.join(studies.names())}.")
     if name and not (list_ or check):
         typer.echo(f"{name}: {studies.get(name).title}. Expect {studies.get(name).cost}.")
-        typer.echo(f"written: {studies.run(name, paths.data_folder() / 'results', typer.echo, part or None)}")
+        path = studies.run(name, paths.data_folder() / "results", typer.echo, part or None, again)
+        typer.echo(f"written: {path}")
         return
     chosen = [name] if name else studies.names()
     stored = {one: _stored(one) for one in chosen}

@@ -77,7 +77,7 @@ def get(name):
     return importlib.import_module(f"segcourse.studies.{_MODULES[name]}").STUDY
 
 
-def run(name, folder, report=print, parts=None):
+def run(name, folder, report=print, parts=None, again=False):
     """Run a study, or what is left of it, and write its result.
 
     Args:
@@ -86,6 +86,7 @@ def run(name, folder, report=print, parts=None):
         report: called with a line of text after each part.
         parts: some of the study's parts: only they are run, those that the stored result has already are
             left out, and each is stored as soon as it is finished. None runs all and then stores them.
+        again: run also those of `parts` that the stored result has.
 
     Returns:
         Path of the written file.
@@ -93,7 +94,7 @@ def run(name, folder, report=print, parts=None):
     study, folder = get(name), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if parts is not None:
-        return _run_parts(study, name, folder, parts, report)
+        return _run_parts(study, name, folder, parts, again, report)
     unfinished = folder / f".{name}.unfinished.json"
     state = json.loads(unfinished.read_text()) if unfinished.exists() else {}
     digest = code_digest(study.code)
@@ -113,7 +114,7 @@ def run(name, folder, report=print, parts=None):
     return path
 
 
-def _run_parts(study, name, folder, parts, report):
+def _run_parts(study, name, folder, parts, again, report):
     """Run some parts of a study beside those that its stored result has."""
     if unknown := sorted(set(parts) - set(study.parts)):
         raise ValueError(f"{name} has no part {unknown[0]!r}. Its parts: {', '.join(study.parts)}.")
@@ -124,7 +125,7 @@ def _run_parts(study, name, folder, parts, report):
         raise ValueError(f"{path.name} was measured with other code or settings. Move it away to start anew.")
     results, seconds = stored["results"], stored["seconds"]
     for part in parts:
-        if part in results:
+        if part in results and not again:
             report(f"{name}, {part}: already done")
             continue
         start = time.perf_counter()
