@@ -429,6 +429,7 @@ def study(
     part: Annotated[
         list[str] | None, typer.Option(metavar="PART", help="Run this part alone; may be repeated.")
     ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Run finished parts (--part) once more.")] = False,
 ):
     """Run one of the course's experiments and store its result in data/results.
 
@@ -453,7 +454,7 @@ def study(
         typer.echo(f"{name}: scored {', '.join(split for split in found if found[split])} and stored it.")
     elif name and not (list_ or check):
         typer.echo(f"{name}: {studies.get(name).title}. Expect {studies.get(name).cost}.")
-        path = studies.run(name, paths.data_folder() / "results", report=typer.echo, parts=part)
+        path = studies.run(name, paths.data_folder() / "results", report=typer.echo, parts=part, again=again)
         typer.echo(f"written: {path}")
     else:
         _list_studies([name] if name else studies.names(), check, probe)

@@ -1,6 +1,8 @@
 """The `segcourse` command, from training to the phone's file, and each way in which it can go wrong."""
 
 import json
+import subprocess
+import sys
 
 import nbformat
 import numpy as np
@@ -294,9 +296,11 @@ def test_a_result_is_recorded_unless_it_is_out_of_date(monkeypatch):
 
 def test_one_part_of_a_study_is_run(monkeypatch):
     asked = {}
-    monkeypatch.setattr(studies, "run", lambda name, folder, report, parts: asked.update({name: parts}))
+    monkeypatch.setattr(
+        studies, "run", lambda name, folder, report, parts, again: asked.update({name: (parts, again)})
+    )
     call("study", "fcn", "--part", "2", "--part", "1")
-    assert asked == {"fcn": ["2", "1"]}
+    assert asked == {"fcn": (["2", "1"], False)}
 
 
 def test_student_version_has_blanks(tmp_path):

@@ -135,20 +135,21 @@ def test_tensorflows_profiler_counts_the_same(name, options):
 # The receptive field by brute force
 
 
-def brute_force(model, size):
-    """Extent of the rows, and of the columns, that the middle logit changes with."""
+def brute_force(model, size, axes=(1, 2)):
+    """Extent of the rows (axis 1), and of the columns (2), that the middle logit changes with."""
     for weight in model.weights:
         weight.assign(np.abs(weight.numpy()))  # nothing cancels
+    plain = np.random.default_rng(0).uniform(0, 0.01, (1, *size, model.input_shape[-1])).astype("float32")
+    logits = model.predict(plain, verbose=0)
+    middle = (slice(None), logits.shape[1] // 2, logits.shape[2] // 2)
     extent = []
-    for axis in (1, 2):
-        images = np.zeros((size[axis - 1], *size, model.input_shape[-1]), "float32")
+    for axis in axes:
+        images = plain.repeat(plain.shape[axis], 0)
         for line in range(len(images)):
-            np.moveaxis(images, axis, 1)[line, line] = 1e6
-        middle = (slice(None), size[0] // 2, size[1] // 2)
-        logits = model.predict(images, batch_size=16, verbose=0)[middle]
-        rest = model.predict(np.zeros((1, *images.shape[1:])), verbose=0)[middle]
-        changed = np.flatnonzero((logits != rest).any(axis=-1))
-        assert changed[0] > 0 and changed[-1] < size[axis - 1] - 1, "the image is too small for this test"
+            np.moveaxis(images, axis, 1)[line, line] = 3000
+        differs = model.predict(images, batch_size=16, verbose=0)[middle] != logits[middle]
+        changed = np.flatnonzero(differs.any(axis=-1))
+        assert changed[0] > 0 and changed[-1] < len(images) - 1, "the image is too small for this test"
         extent.append(changed[-1] - changed[0] + 1)
     return tuple(extent)
 
@@ -188,17 +189,18 @@ def test_the_receptive_field_is_what_changing_single_lines_shows(model):
 
 
 NETWORKS = {
-    "starter": (small_network, {"classes": 3, "input_shape": (64, 64, 3)}, (64, 64)),
-    "unet": (models.build, {"name": "unet", "padding": "same", "width": 1 / 32}, (240, 240)),
-    "segnet_basic": (models.build, {"name": "segnet_basic", "width": 1 / 32}, (256, 256)),
+    "starter": (small_network, {"classes": 3, "input_shape": (64, 32, 3)}, 64),
+    "unet": (models.build, {"name": "unet", "padding": "same", "width": 1 / 32}, 224),
+    "segnet_basic": (models.build, {"name": "segnet_basic", "width": 1 / 32}, 224),
 }
 
 
-@pytest.mark.parametrize(("function", "options", "size"), NETWORKS.values(), ids=NETWORKS)
-def test_the_receptive_field_of_whole_networks(function, options, size):
+@pytest.mark.parametrize(("function", "options", "height"), NETWORKS.values(), ids=NETWORKS)
+def test_the_receptive_field_of_whole_networks(function, options, height):
     training.set_seed(0)
     model = function(**options)
-    assert profile(model, size).receptive_field == brute_force(model, size)
+    rows = profile(model, (height, 32)).receptive_field[0]
+    assert brute_force(model, (height, 32), axes=(1,)) == (rows,)
 
 
 def test_holes_enlarge_the_field_and_nothing_else():

@@ -4,23 +4,33 @@ Each network is as wide as 1.0 +- 0.15 billion multiply-adds for a scene of 192x
 at the start and gets the same steps, batches, augmentation and loss. Its learning rate is chosen on the
 split "val" by runs of a quarter of the steps; nothing is chosen on the split "test", which is reported.
 
-A part is NAME-SEED, such as `unet-2`: one training and its scores. A lesson adds a line to `NETWORKS`.
+A part is NAME-SEED, such as `unet-2`: one training and its scores; or NAME-costs: what the network costs. The
+latter needs no training and is best measured while the machine does nothing else:
+
+    segcourse study comparison --part unet-costs --again
+
+A lesson adds a line to `NETWORKS`, with the width that `fitting_width` finds.
 """
 
 import json
 import math
 import os
-import time
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import keras
+import numpy as np
 
-from segcourse import datasets, models, training
+from segcourse import datasets, models, tflite, training
 from segcourse.datasets import toycam
 from segcourse.losses import MaskedCrossEntropy
 from segcourse.metrics import ConfusionMatrix
 from segcourse.models.starter import small_network
 from segcourse.studies import Study
 from segcourse.studies.core import scoring, store
+from segcourse.tflite import _worker
 
 # Options of the builder beside its input, classes and width. `padding="same"`: the 100 zeros around FCN's
 # image would make it three times as expensive here, and an unpadded U-Net labels only a scene's middle.
@@ -32,34 +42,66 @@ NETWORKS = {
     "segnet": {"options": {}, "width": 0.171875},
 }
 SEEDS = (1, 2, 3)
+COSTS = "costs"
+THREADS, RUNS = (1, 2), 50  # of the timing
+SCORES = ("pixel_accuracy", "mean_accuracy", "miou", "fwiou", "boundary_f1")
+WIDTH_STEP = 1 / 64  # a width is a multiple of it, so that 64 channels become a whole number
 
 
-def build(name, settings):
-    """The network of a row, with random weights, for scenes of the study's size."""
+def build(name, settings, width=None):
+    """The network of a row, with random weights, for scenes of the study's size.
+
+    Args:
+        width: another one than the row's.
+    """
     options = {"input_shape": (*settings["size"], 3), "classes": len(datasets.spec(settings["data"]))}
+    row = NETWORKS[name]
     with training.precision(settings["precision"]):
         if name == "starter":
             return small_network(**options)  # it has one width
-        return models.build(name, **options, width=NETWORKS[name]["width"], **NETWORKS[name]["options"])
+        return models.build(name, **options, width=width or row["width"], **row["options"])
+
+
+def fitting_width(name, settings):
+    """The width, in steps of 1/64 and at most 1, whose multiply-adds are closest to the study's."""
+
+    def distance(steps):
+        return multiply_adds(name, settings, steps * WIDTH_STEP) - settings["multiply_adds"]
+
+    below, above = 1, round(1 / WIDTH_STEP)
+    if distance(above) <= 0:
+        return 1.0
+    while above - below > 1:
+        middle = (below + above) // 2
+        below, above = (below, middle) if distance(middle) > 0 else (middle, above)
+    return WIDTH_STEP * min(below, above, key=lambda steps: abs(distance(steps)))
+
+
+def multiply_adds(name, settings, width=None):
+    """Multiply-adds of a row's network for one scene."""
+    with keras.StatelessScope(initialize_variables=False):  # nobody needs the values of its weights
+        network = build(name, settings, width)
+    return models.profile(network, settings["size"]).multiply_adds
 
 
 def _run(part, settings):
     name, seed = part.rsplit("-", 1)
+    return measure_costs(name, settings) if seed == COSTS else _train_and_score(name, int(seed), settings)
+
+
+def _train_and_score(name, seed, settings):
     folder = store.scratch("comparison", name, settings, NETWORKS[name])
-    train_and_val = {split: _load(split, settings) for split in ("train", "val")}
-    rates = rate_scores(name, train_and_val, settings, folder)
+    data = {split: _load(split, settings) for split in ("train", "val")}
+    rates = rate_scores(name, data, settings, folder)
     rate = best_rate(rates)
-    test, start = _load("test", settings), time.perf_counter()
-    model, history = train(
-        name, rate, int(seed), settings["steps"], train_and_val, settings, folder / f"seed-{seed}"
-    )
+    model, history = train(name, rate, seed, settings["steps"], data, settings, folder / f"seed-{seed}")
+    classes, bands = len(datasets.spec(settings["data"])), settings["trimap"]
     return {
         "network": NETWORKS[name],
         "rates": rates,
         "learning_rate": rate,
         "history": history,
-        "seconds": time.perf_counter() - start,
-        "test": scoring.measure(model, *test, len(datasets.spec(settings["data"])), settings["trimap"]),
+        "test": scoring.measure(model, *_load("test", settings), classes, bands),
         "environment": training.environment(),
     }
 
@@ -127,6 +169,144 @@ def train(name, rate, seed, steps, data, settings, folder):
     return model, history
 
 
+def measure_costs(name, settings):
+    """What a network costs on this machine; neither time nor memory depends on the values of the weights.
+
+    Returns:
+        dict of `parameters`, `trainable_parameters`, `multiply_adds`, `activations` (bytes),
+        `receptive_field` (None for the whole image), `file_bytes` (TFLite, float32), `tflite_seconds` (by
+        threads) and `keras_seconds`, medians for one scene; `tflite_memory` and `training_memory`, bytes at
+        the peak of a process of its own beyond those it had without the network.
+    """
+    model = build(name, settings)
+    found = models.profile(model, settings["size"])
+    with tempfile.TemporaryDirectory() as folder:
+        path = tflite.convert(model, Path(folder) / "network.tflite", tuple(settings["size"]))
+        runs = {
+            threads: tflite.benchmark(path, threads=threads, runs=RUNS, model=model) for threads in THREADS
+        }
+    last = runs[max(runs)]
+    return {
+        "network": NETWORKS[name],
+        "parameters": found.parameters,
+        "trainable_parameters": found.trainable_parameters,
+        "multiply_adds": found.multiply_adds,
+        "activations": found.activations,
+        "receptive_field": [side if math.isfinite(side) else None for side in found.receptive_field],
+        "file_bytes": last.file_bytes,
+        "tflite_seconds": {threads: run.median for threads, run in runs.items()},
+        "keras_seconds": float(np.median(last.keras_seconds)),
+        "tflite_memory": last.file_memory_bytes,
+        "training_memory": _training_memory(name),
+        "environment": training.environment(),
+    }
+
+
+def _training_memory(name):
+    """Peak memory of some training steps, measured in a process that does nothing else."""
+    command = [sys.executable, "-m", __spec__.name, name]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"Measuring the memory of {name} failed.\n{done.stderr.strip()[-500:]}")
+    return int(done.stdout.split()[-1])
+
+
+def _print_training_memory(name, settings, steps=3):
+    shape = (settings["batch"], *settings["size"])
+    images, labels = np.zeros((*shape, 3), "uint8"), np.zeros(shape, "uint8")
+    before = _worker._peak_bytes()
+    model = build(name, settings)
+    training.compile(model, keras.optimizers.Adam(), MaskedCrossEntropy())
+    for _ in range(steps):
+        model.train_on_batch(images, labels)
+    print(_worker._peak_bytes() - before)
+
+
+# Reading the stored result, whichever parts it has
+
+
+def trainings(stored):
+    """The stored trainings: dict name -> seed -> what was stored; names in the order of `NETWORKS`."""
+    found = {name: {seed: stored["results"].get(f"{name}-{seed}") for seed in SEEDS} for name in NETWORKS}
+    found = {name: {seed: part for seed, part in seeds.items() if part} for name, seeds in found.items()}
+    return {name: seeds for name, seeds in found.items() if seeds}
+
+
+def costs(stored):
+    """The stored costs: dict name -> what `measure_costs` gave."""
+    found = {name: stored["results"].get(f"{name}-{COSTS}") for name in NETWORKS}
+    return {name: part for name, part in found.items() if part}
+
+
+def per_seed(stored, score):
+    """A score on the test scenes: dict name -> seed -> float."""
+    return {
+        name: {seed: part["test"][score] for seed, part in seeds.items()}
+        for name, seeds in trainings(stored).items()
+    }
+
+
+def table(stored):
+    """Mean and standard deviation over the seeds, in percent: dict name -> score -> (mean, spread).
+
+    The spread of a single seed is NaN.
+    """
+    seeds = {score: per_seed(stored, score) for score in SCORES}
+    return {
+        name: {score: scoring.mean_and_spread(list(seeds[score][name].values()), 100) for score in SCORES}
+        for name in seeds["miou"]
+    }
+
+
+def differences(stored, score="miou", against="starter"):
+    """By how much each network is better than `against`, compared seed by seed, in percent points.
+
+    Returns:
+        dict name -> (mean, spread, number of seeds that both have), for the networks that share a seed.
+    """
+    seeds = per_seed(stored, score)
+    base = seeds.pop(against)
+    paired = {name: [own[seed] - base[seed] for seed in own if seed in base] for name, own in seeds.items()}
+    return {
+        name: (*scoring.mean_and_spread(pairs, 100), len(pairs)) for name, pairs in paired.items() if pairs
+    }
+
+
+def class_iou(stored):
+    """Per-class IoU averaged over the seeds: dict name -> float array [classes]."""
+    return {
+        name: np.array(list(rows.values()), float).mean(0) for name, rows in per_seed(stored, "iou").items()
+    }
+
+
+def trimap(stored):
+    """Mean IoU in bands along the boundaries, averaged over the seeds: dict name -> width -> float."""
+    return {
+        name: {int(width): float(np.mean([row[width] for row in rows.values()])) for width in bands}
+        for name, rows in per_seed(stored, "trimap_iou").items()
+        for bands in [next(iter(rows.values()))]
+    }
+
+
+def curves(stored, what="val_miou"):
+    """A column of the histories, averaged over the seeds: dict name -> (steps, values)."""
+    found = {}
+    for name, seeds in trainings(stored).items():
+        histories = [part["history"] for part in seeds.values()]
+        found[name] = (histories[0]["step"], np.mean([history[what] for history in histories], axis=0))
+    return found
+
+
+def learning_rates(stored):
+    """The chosen learning rates: dict name -> (rate, whether it lies at the edge of the grid).
+
+    At the edge a still smaller or larger rate might have been better.
+    """
+    grid = stored["settings"]["learning_rates"]
+    chosen = {name: next(iter(seeds.values()))["learning_rate"] for name, seeds in trainings(stored).items()}
+    return {name: (rate, rate in (min(grid), max(grid))) for name, rate in chosen.items()}
+
+
 STUDY = Study(
     title="The networks at a billion multiply-adds a scene and 2,500 steps, on ToyCam at 192x256",
     cost="about 45 minutes a part on two CPU cores",
@@ -153,7 +333,10 @@ STUDY = Study(
         },
         "toycam_version": toycam.VERSION,
     },
-    parts=tuple(f"{name}-{seed}" for name in NETWORKS for seed in SEEDS),
+    parts=tuple(f"{name}-{part}" for name in NETWORKS for part in (COSTS, *SEEDS)),
     run=_run,
     probed=tuple(f"{name}-{SEEDS[0]}" for name in NETWORKS),
 )
+
+if __name__ == "__main__":  # the process of `_training_memory`
+    _print_training_memory(sys.argv[1], STUDY.settings)

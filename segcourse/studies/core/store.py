@@ -15,7 +15,11 @@ from segcourse.studies.core.study import file_of, get
 
 
 def run(
-    name: str, folder: Path, report: Callable[[str], None] = print, parts: Iterable[str] | None = None
+    name: str,
+    folder: Path,
+    report: Callable[[str], None] = print,
+    parts: Iterable[str] | None = None,
+    again: bool = False,
 ) -> Path:
     """Run a study, or what is left of it, and write its result.
 
@@ -27,6 +31,7 @@ def run(
         report: called with a line of text after each part.
         parts: only these; they are stored beside the parts that the result has already. None runs all of
             them anew, and the old result stays until the last one is finished.
+        again: run also those of `parts` that the result has.
 
     Returns:
         Path of the written file.
@@ -47,7 +52,7 @@ def run(
         states.record(name, folder)  # no part joins others that different code has measured
     state = _state(name, study, path)
     for part in study.parts if parts is None else parts:
-        if part in state["results"]:
+        if part in state["results"] and not (parts and again):
             report(f"{name}, {part}: already done")
             continue
         start = time.perf_counter()
