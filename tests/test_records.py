@@ -1,9 +1,12 @@
 """A lesson's record is fresh until something changes that its outputs depend on."""
 
+from pathlib import Path
+
 import nbformat
 import pytest
 import records
 
+LESSONS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 CODE = """import segcourse.metrics
 from segcourse import studies
 from segcourse.studies import trial
@@ -39,6 +42,11 @@ def lesson(places):
     notebook = nbformat.v4.new_notebook(cells=cells)
     records.store(notebook, 12.6, "2 cores of a machine", **places)
     return notebook
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_every_lesson_can_be_recorded(path):
+    assert set(records.digests(nbformat.read(path, 4))) == {"code", "source", "data"}
 
 
 def test_the_record_of_an_execution(lesson, places):
@@ -79,3 +87,9 @@ def test_its_own_code_counts_and_its_words_do_not(lesson, places):
     assert records.why_stale(lesson, **places) == ""
     lesson.cells[1].source += "\nshown = 1"
     assert "its code" in records.why_stale(lesson, **places)
+
+
+def test_a_result_without_a_name_is_refused(places):
+    cells = [nbformat.v4.new_code_cell("from segcourse import studies\nstudies.load(name)")]
+    with pytest.raises(ValueError, match=r"studies.load\(name\): give the result's name itself"):
+        records.store(nbformat.v4.new_notebook(cells=cells), 1, "a machine", **places)

@@ -1,9 +1,9 @@
 """pytest plugin: after the unit tests as many lessons as fit in a budget, those that need it first.
 
 Lessons whose execution record is stale come first, then the fresh ones in an order that changes every day.
-With `--lesson-minutes=30` no lesson begins that would not end in this time. One that is left out counts as
-one skipped test if it is good by its record, and as one failed test if it is stale. The closing lines tell
-what was executed, what is good by its record, and what was left.
+With `--lesson-minutes=30` no lesson begins that would not end in this time, which each worker counts from its
+first lesson. One that is left out counts as one skipped test if it is good by its record, and as one failed
+test if it is stale. The closing lines tell what was executed, what is good by its record, and what was left.
 """
 
 import math

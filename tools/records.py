@@ -44,12 +44,10 @@ def data_files(code, texts, data=DATA):
     Results are named in its own code, as in `studies.load("fcn")`; weights there or in the studies that it
     imports, by a string that ends in the file's name.
     """
-    results = [f"{name}.json" for name in _loaded(ast.parse(code))]
-    weights = [string.rpartition("/")[2] for text in texts for string in _strings(ast.parse(text))]
-    named = {data / "results" / name for name in results} | {
-        data / "weights" / name for name in weights if name
-    }
-    return sorted(path for path in named if path.is_file())
+    results = {f"{name}.json" for name in _loaded(ast.parse(code))}
+    weights = {string.rpartition("/")[2] for text in texts for string in _strings(ast.parse(text))}
+    found = [path for path in data.glob("results/*.json") if path.name in results]
+    return sorted(found + [path for path in data.glob("weights/*") if path.name in weights])
 
 
 def results_shown(notebook, data=DATA):
@@ -64,11 +62,15 @@ def _loaded(tree):
         called = isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", None))
         if called == "load" and node.args and isinstance(node.args[0], ast.Constant):
             yield node.args[0].value
+        elif called == "load" and ast.unparse(node.func) == "studies.load":
+            raise ValueError(
+                f"{ast.unparse(node)}: give the result's name itself, so that its record can tell."
+            )
 
 
 def _strings(tree):
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
 
 

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ PACKAGE = Path(__file__).resolve().parents[2]
 _NOT_FOLLOWED = ("segcourse.studies.",)
 
 
-def closure(files, package=PACKAGE):
+def closure(files: Iterable[str], package: Path = PACKAGE) -> list[str]:
     """The files themselves and all that they import from the package, directly or through others.
 
     Imports inside functions count. A name that a package only passes on leads to the module that defines it,
@@ -46,12 +47,12 @@ def closure(files, package=PACKAGE):
     return sorted(found)
 
 
-def imports(source, package=PACKAGE):
+def imports(source: str, package: Path = PACKAGE) -> set[str]:
     """The files of the package that a text of Python imports directly: what to give to `closure`."""
     return _Imports(package, "the source", package.name, package.name).of(_read(source))
 
 
-def digest(files, package=PACKAGE):
+def digest(files: Iterable[str], package: Path = PACKAGE) -> str:
     """sha256 of what the named files do.
 
     Comments, docstrings, line breaks and the order of definitions do not count.
@@ -63,7 +64,7 @@ def digest(files, package=PACKAGE):
     return total.hexdigest()
 
 
-def digest_of(source):
+def digest_of(source: str) -> str:
     """sha256 of what a text of Python does; as in `digest`, but here the order of statements counts."""
     return hashlib.sha256(repr(_meaning(ast.parse(source).body)).encode()).hexdigest()
 
