@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from segcourse import cli, datasets, models, studies
 from segcourse.studies import comparison
+from segcourse.studies.core import probe, store
 
 SETTINGS = comparison.STUDY.settings
 
@@ -67,7 +68,7 @@ def small(monkeypatch, tmp_path):
     for split in ("train", "val", "test"):
         labels = rng.integers(0, 11, (6, 4, 4)).repeat(8, 1).repeat(8, 2).astype("uint8")
         splits[split] = (np.stack([20 * labels] * 3, -1), labels)
-    monkeypatch.setattr(comparison, "data_folder", lambda: tmp_path)
+    monkeypatch.setattr(store, "data_folder", lambda: tmp_path)
     monkeypatch.setattr(datasets, "load", lambda name, split, size: splits[split])
     return SETTINGS | {"size": [32, 32], "batch": 2, "steps": 8, "rate_steps": 2, "trimap": [1, 2]}
 
@@ -231,6 +232,7 @@ def ran(monkeypatch, tmp_path):
         return {"call": len(calls)}
 
     monkeypatch.setattr(comparison, "STUDY", replace(comparison.STUDY, run=part))
+    monkeypatch.setattr(probe, "take", lambda study, parts=None: {})
     monkeypatch.setattr("segcourse.paths.data_folder", lambda: tmp_path)
     return calls
 
@@ -265,7 +267,7 @@ def test_parts_of_another_protocol_are_neither_mixed_nor_lost(ran, tmp_path, mon
     studies.run("comparison", tmp_path, parts=["unet-2"], report=lambda line: None)
     other = replace(comparison.STUDY, settings=SETTINGS | {"batch": 4})
     monkeypatch.setattr(comparison, "STUDY", other)
-    with pytest.raises(ValueError, match="other code or settings"):
+    with pytest.raises(ValueError, match="out of date: settings, batch: 8 then, 4 now"):
         studies.run("comparison", tmp_path, parts=["unet-1"])
     assert stored_parts(tmp_path) == {"unet-2": {"call": 1}}
 

@@ -56,7 +56,8 @@ def take(study, parts=None):
     Raises:
         ProbeError: the study neither trains nor reads weights through the functions that are watched.
     """
-    return {part: _take(study, part) for part in parts or study.probed or study.parts[:1]}
+    chosen = study.probed or study.parts[:1] if parts is None else parts
+    return {part: _take(study, part) for part in chosen}
 
 
 def _take(study, part):
