@@ -10,7 +10,7 @@ from inspect import signature
 
 import keras
 import numpy as np
-from helpers import noise, randomize
+from helpers import logits_of, noise, randomize
 
 from segcourse import datasets, models, training
 from segcourse.datasets import toycam
@@ -133,6 +133,12 @@ def five_images(case):
 def randomized(case):
     """The small network with random weights, for images of any size; shared, so leave it as it is."""
     return randomize(case.build())
+
+
+@cache
+def logits_of_noise(case, size):
+    """Those that `randomized(case)` makes of `noise(size, count=2)`."""
+    return logits_of(randomized(case), noise(size, count=2))
 
 
 @cache
