@@ -99,7 +99,7 @@ CASES = (
     Case("deeplab_v1", {"width": 1 / 8}, 20_505_429, accuracy=0.93),
     Case("deeplab_v1", {"width": 1 / 8, "multiscale": True}, variant="msc", accuracy=0.93),
     Case("deeplab_v1", {"width": 1 / 16, "variant": "4x4"}, variant="4x4", accuracy=0.93),
-    Case("crf_rnn", {**LAPTOP, "crf": TOYCAM_CRF}, 134_378_207, accuracy=0.93, **CRF),
+    Case("crf_rnn", {**LAPTOP, "crf": TOYCAM_CRF}, 134_378_207, accuracy=0.93, steps=40, **CRF),
     Case("unet", {"width": 1 / 8}, 31_030_658, minimum=188, learning_rate=2e-3, steps=220, **VALID),
     Case("unet", {"width": 1 / 8, "padding": "same", "normalization": "batch"}, variant="same", steps=120),
     Case("segnet", {"width": 1 / 8}, 29_449_355, steps=120),
