@@ -10,7 +10,7 @@ from inspect import signature
 
 import keras
 import numpy as np
-from helpers import noise, randomize
+from helpers import logits_of, noise, randomize
 
 from segcourse import datasets, models, training
 from segcourse.datasets import toycam
@@ -99,7 +99,7 @@ CASES = (
     Case("deeplab_v1", {"width": 1 / 8}, 20_505_429, accuracy=0.93),
     Case("deeplab_v1", {"width": 1 / 8, "multiscale": True}, variant="msc", accuracy=0.93),
     Case("deeplab_v1", {"width": 1 / 16, "variant": "4x4"}, variant="4x4", accuracy=0.93),
-    Case("crf_rnn", {**LAPTOP, "crf": TOYCAM_CRF}, 134_378_207, accuracy=0.93, **CRF),
+    Case("crf_rnn", {**LAPTOP, "crf": TOYCAM_CRF}, 134_378_207, accuracy=0.93, steps=40, **CRF),
     Case("unet", {"width": 1 / 8}, 31_030_658, minimum=188, learning_rate=2e-3, steps=220, **VALID),
     Case("unet", {"width": 1 / 8, "padding": "same", "normalization": "batch"}, variant="same", steps=120),
     Case("segnet", {"width": 1 / 8}, 29_449_355, steps=120),
@@ -133,6 +133,12 @@ def five_images(case):
 def randomized(case):
     """The small network with random weights, for images of any size; shared, so leave it as it is."""
     return randomize(case.build())
+
+
+@cache
+def logits_of_noise(case, size):
+    """Those that `randomized(case)` makes of `noise(size, count=2)`."""
+    return logits_of(randomized(case), noise(size, count=2))
 
 
 @cache

@@ -1,5 +1,7 @@
 """What defines FCN: the bilinear kernel, alignment, skips that start at zero, fc6 as a convolution."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -18,7 +20,6 @@ NETWORKS = {"fcn32s": fcn32s, "fcn16s": fcn16s, "fcn8s": fcn8s}
 every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 SCHEMES = {"paper": {}, "paper, fc6 5x5": {"fc6_size": 5}, "same": {"padding": "same"}}
 SCHEMES |= {"same, fc6 3x3": {"padding": "same", "fc6_size": 3}}
-every_scheme = pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
 
 
 # The bilinear kernel
@@ -158,12 +159,21 @@ def assert_aligned(one, other):
     assert np.nanmax(difference) < 1e-3, f"apart by {np.nanmax(difference):.3f} pixels"
 
 
-@every_scheme
+SUMS = {n: (f"score_pool{n}_crop", f"fuse_pool{n}_crop") for n in (4, 3)}
+
+
+@functools.cache
+def centres_of_fcn8s(scheme):
+    """`centres` of all maps that two tests look at."""
+    poolings = [f"pool{n}" for n in range(1, 6)]
+    model = fcn8s(width=WIDTH, classes=2, **SCHEMES[scheme])
+    return centres(model, [*poolings, "fc6", *SUMS[4], *SUMS[3], "logits"])
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_every_sum_and_the_output_are_aligned_to_a_thousandth_of_a_pixel(scheme):
-    model = fcn8s(width=WIDTH, classes=2, **scheme)
-    sums = {n: (f"score_pool{n}_crop", f"fuse_pool{n}_crop") for n in (4, 3)}
-    found = centres(model, [*sums[4], *sums[3], "logits"])
-    for skip, coarse in sums.values():
+    found = centres_of_fcn8s(scheme)
+    for skip, coarse in SUMS.values():
         assert_aligned(found[skip], found[coarse])
     assert_aligned(found["logits"], np.mgrid[: found["logits"].shape[1], : found["logits"].shape[2]])
 
@@ -185,17 +195,16 @@ def test_an_even_fc6_is_aligned_or_refused(padding):
     assert_aligned(found, np.mgrid[: found.shape[1], : found.shape[2]])
 
 
-@every_scheme
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_coordinate_maps_say_what_the_experiment_finds(scheme):
-    same = scheme.get("padding") == "same"
+    same, size = "same" in scheme, SCHEMES[scheme].get("fc6_size", 7)
     at = CoordMap().conv(3, 1 if same else 100)
     expected = {}
     for n in range(1, 6):
         at = at.conv(2, stride=2)
         expected[f"pool{n}"] = at
-    size = scheme.get("fc6_size", 7)
     expected["fc6"] = at.conv(size, (size - 1) / 2 if same else 0)
-    found = centres(fcn8s(width=WIDTH, **scheme), expected)
+    found = centres_of_fcn8s(scheme)
     for name, at in expected.items():
         index = np.mgrid[: found[name].shape[1], : found[name].shape[2]]
         assert_aligned(found[name], at.stride * index + at.shift)

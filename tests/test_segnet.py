@@ -355,12 +355,12 @@ def test_storage_of_an_open_size_is_an_error():
 
 
 @every_decoder
-@pytest.mark.parametrize("size", [(32, 32), (33, 47), (97, 131)])
-def test_every_decoder_takes_every_size(decoder, size):
+def test_every_decoder_takes_every_size(decoder):
     model = randomize(segnet_basic(width=1 / 16, decoder=decoder))
-    logits = logits_of(model, noise(size))
-    assert logits.shape == (1, *size, 11)
-    assert np.isfinite(logits).all() and np.ptp(logits) > 0
+    for size in ((32, 32), (33, 47), (97, 131)):
+        logits = logits_of(model, noise(size))
+        assert logits.shape == (1, *size, 11)
+        assert np.isfinite(logits).all() and np.ptp(logits) > 0
 
 
 @pytest.mark.parametrize("learned", [True, False])

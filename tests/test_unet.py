@@ -1,5 +1,6 @@
 """What defines U-Net: sizes, crops, stacked skips, first weights, weight map, elastic deformation, tiles."""
 
+import functools
 import itertools
 
 import keras
@@ -21,6 +22,12 @@ from segcourse.prediction import predict_tiled, tiled_logits
 
 WIDTH = 1 / 32
 STILL = {"scale": (1.0, 1.0), "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "blur": 0.0}
+
+
+@functools.cache
+def network(padding):
+    """A small network with random weights, for images of any size; shared by tests."""
+    return randomize(unet(width=WIDTH, padding=padding))
 
 
 def grey(size, seed=0):
@@ -316,8 +323,7 @@ def mirror(image, before, after):
 )
 @pytest.mark.parametrize("size", [(150, 203), (64, 47), (96, 97)])
 def test_tiles_equal_one_large_pass(padding, tile, margin, size):
-    model = randomize(unet(width=WIDTH, padding=padding))
-    image = grey(size)
+    model, image = network(padding), grey(size)
     tiled = tiled_logits(model, image, tile)
     # The smallest sides that the network takes and that leave nothing of the image out.
     need = [side + 2 * margin for side in size]
@@ -330,14 +336,13 @@ def test_tiles_equal_one_large_pass(padding, tile, margin, size):
 
 
 def test_a_smaller_margin_shows_seams_with_padding():
-    model = randomize(unet(width=WIDTH, padding="same"))
-    image = grey((150, 203))
+    model, image = network("same"), grey((150, 203))
     right, wrong = tiled_logits(model, image, 256), tiled_logits(model, image, 256, margin=48)
     assert np.abs(wrong - right).max() > 1e-3 * np.ptp(right)
 
 
 def test_labels_of_tiles():
-    model = randomize(unet(width=WIDTH))
+    model = network("valid")
     images = np.stack([grey((50, 60), seed) for seed in (0, 1)])
     labels = predict_tiled(model, images, 220, batch_size=3)
     assert labels.shape == (2, 50, 60) and labels.dtype == np.uint8
@@ -349,7 +354,7 @@ def test_labels_of_tiles():
 )
 def test_tiles_of_which_too_little_is_left_are_an_error(padding, tile, margin):
     with pytest.raises(ValueError, match=f"{tile} pixels with a margin.*16 or more"):
-        tiled_logits(unet(width=WIDTH, padding=padding), grey((64, 64)), tile, margin)
+        tiled_logits(network(padding), grey((64, 64)), tile, margin)
 
 
 # Errors of objects
