@@ -73,44 +73,44 @@ def small(monkeypatch, tmp_path):
     return SETTINGS | {"size": [32, 32], "batch": 2, "steps": 8, "rate_steps": 2, "trimap": [1, 2]}
 
 
-class Recorder:
-    """Stands before a function of the study, notes what it is called with, and may be told to interrupt."""
+class Trainings:
+    """Stands in for `comparison.train`: notes what it is asked for, and may be told to interrupt."""
 
-    def __init__(self, monkeypatch, log, name, notes):
-        self.function, self.log, self.notes = getattr(comparison, name), log, notes
-        self.interrupt_at = None
-        monkeypatch.setattr(comparison, name, self)
+    def __init__(self, log):
+        self.log, self.interrupt_at = log, None
+        self.model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(11, 1)])
 
-    def __call__(self, *arguments):
+    def __call__(self, name, rate, seed, steps, data, settings, folder):
         if len(self.log) == self.interrupt_at:
             raise KeyboardInterrupt
-        self.log.append(self.notes(*arguments))
-        return self.function(*arguments)
+        self.log.append((rate, seed, steps, tuple(data)))
+        return self.model, {"val_miou": [0.5 - abs(rate - 1e-3)]}
 
 
 @pytest.fixture
-def log():
-    return []
-
-
-@pytest.fixture
-def recorder(monkeypatch, log):
-    """Notes each split that is loaded and each training: its rate, seed, steps and data."""
-    Recorder(monkeypatch, log, "_load", lambda split, settings: split)
-    return Recorder(
-        monkeypatch,
-        log,
-        "train",
-        lambda name, rate, seed, steps, data, settings, folder: (rate, seed, steps, tuple(data)),
+def log(monkeypatch):
+    """Notes each split that is loaded, in order."""
+    entries, load = [], comparison._load
+    monkeypatch.setattr(
+        comparison, "_load", lambda split, settings: (entries.append(split), load(split, settings))[1]
     )
+    return entries
 
 
-def test_the_learning_rate_is_chosen_before_test_is_seen(small, recorder, log):
+@pytest.fixture
+def trainings(log, monkeypatch):
+    """Notes each training in `log` as well: its rate, seed, steps and data."""
+    stand_in = Trainings(log)
+    monkeypatch.setattr(comparison, "train", stand_in)
+    return stand_in
+
+
+def test_the_learning_rate_is_chosen_before_test_is_seen(small, trainings, log):
     result = comparison._run("starter-2", small)
     short = [(rate, 0, 2, ("train", "val")) for rate in (3e-4, 1e-3, 3e-3)]
-    final = (result["learning_rate"], 2, 8, ("train", "val"))
-    assert log == ["train", "val", *short, final, "test"]
-    assert result["learning_rate"] == comparison.best_rate(result["rates"])
+    assert log == ["train", "val", *short, (1e-3, 2, 8, ("train", "val")), "test"]
+    assert result["learning_rate"] == 1e-3
+    assert result["rates"] == pytest.approx({"0.0003": 0.4993, "0.001": 0.5, "0.003": 0.498})
 
 
 def test_the_best_rate_has_the_highest_score():
@@ -121,14 +121,15 @@ def test_a_rate_that_diverges_is_not_chosen(small, monkeypatch, tmp_path):
     def train(name, rate, *rest):
         if rate > 1e-3:
             raise comparison.training.TrainingDiverged
-        return None, {"val_miou": [0.9, 10 * rate]}
+        return None, {"val_miou": [0.9, rate]}
 
     monkeypatch.setattr(comparison, "train", train)
     scores = comparison.rate_scores("starter", {}, small, tmp_path)
-    assert scores == {"0.0003": 3e-3, "0.001": 1e-2, "0.003": 0.0}
+    assert scores == {"0.0003": 3e-4, "0.001": 1e-3, "0.003": 0.0}
 
 
-def test_a_part_holds_scores_history_and_what_it_was(small):
+def test_a_part_holds_scores_history_and_what_it_was(small, monkeypatch):
+    monkeypatch.setattr(comparison, "rate_scores", lambda *_: {"0.001": 0.5})
     result = comparison._run("starter-1", small)
     assert result["network"] == comparison.NETWORKS["starter"]
     assert result["history"]["step"] == [3, 6, 8], "three batches an epoch, and two in the last"
@@ -139,11 +140,11 @@ def test_a_part_holds_scores_history_and_what_it_was(small):
     json.dumps(studies._plain(result))
 
 
-def test_an_interrupted_part_repeats_no_finished_training(small, recorder, log):
-    recorder.interrupt_at = 4  # two splits, two short trainings
+def test_an_interrupted_part_repeats_no_finished_training(small, trainings, log):
+    trainings.interrupt_at = 4  # two splits, two short trainings
     with pytest.raises(KeyboardInterrupt):
         comparison._run("starter-1", small)
-    recorder.interrupt_at = None
+    trainings.interrupt_at = None
     comparison._run("starter-1", small)
     assert [entry[0] for entry in log if entry[1:3] == (0, 2)] == [3e-4, 1e-3, 3e-3]
     log.clear()
