@@ -135,12 +135,6 @@ def test_a_size_that_cannot_be_exported_names_that_of_the_data():
         runs.samples(unet(width=1 / 32), "cells", "val", (96, 128), 1)
 
 
-def test_pictures_too_small_for_a_network_are_refused_before_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(cells, "SMALLEST", 8)
-    with pytest.raises(runs.BadRequest, match="fcn8s does not take pictures of 9x9: .*32x32 on"):
-        runs.train(tmp_path, settings("fcn8s", size=(9, 9), padding="same", fc6_size=3), report=str)
-
-
 def test_weights_of_another_network_are_refused(run, tmp_path):
     with pytest.raises(
         runs.BadRequest, match="does not fit unet for 3 channels and 11 classes.*Give weights of"
