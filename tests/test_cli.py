@@ -202,7 +202,7 @@ def test_what_the_gpu_delegate_says_counts(run, folder, tmp_path, monkeypatch):
     [
         (["--option", "padding"], "not KEY=VALUE"),
         (["--option", "padding=wide"], '"valid" (the paper) or "same"'),
-        (["--option", "depth=3"], "unexpected keyword argument 'depth'"),
+        (["--option", "depth=3"], "has no option 'depth'. Known: input_shape"),
         (["--size", "64"], "height x width"),
         (["--precision", "int3"], "Choose from float32"),
         (["--batch-size", "9"], "A batch of 9"),

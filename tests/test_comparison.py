@@ -137,7 +137,7 @@ def test_a_part_holds_scores_history_and_what_it_was(small, monkeypatch):
     assert len(result["test"]["iou"]) == 11 and set(result["test"]["trimap_iou"]) == {1, 2}
     assert 0 <= result["test"]["miou"] <= 1 and 0 <= result["test"]["boundary_f1"] <= 1
     assert result["environment"]["cpu"]
-    json.dumps(studies._plain(result))
+    json.dumps(store.plain(result))
 
 
 def test_an_interrupted_part_repeats_no_finished_training(small, trainings, log):

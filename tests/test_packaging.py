@@ -135,6 +135,8 @@ FIRST = (
 IMPORT_FIRST = """
 import os, sys
 import tensorflow  # once for all, for it takes most of the time
+for name in [name for name in sys.modules if name.split(".")[0] == "keras"]:
+    del sys.modules[name]  # some versions of TensorFlow import it
 assert not {"keras", "segcourse"} & set(sys.modules)
 for first in sys.argv[1:]:
     if not os.fork():

@@ -319,7 +319,7 @@ def test_weights_are_stored_in_half_precision_and_read_as_they_are_stored(tmp_pa
     monkeypatch.setattr(fitting, "data_file", lambda name: tmp_path / name)
     (tmp_path / "weights").mkdir()
     model = keras.Sequential(
-        [keras.Input((8, 8, 3)), keras.layers.Conv2D(64, 7), keras.layers.BatchNormalization()]
+        [keras.Input((16, 16, 3)), keras.layers.Conv2D(512, 9), keras.layers.BatchNormalization()]
     )
     before = model.get_weights()
     fitting.write_weights(model, "small.weights.h5")

@@ -92,12 +92,10 @@ EXERCISES = {
 
 STUDY = '''"""TODO: the claim of {title} on ToyCam, and what is the same for all variants."""
 
-import keras
-
-from segcourse import datasets, metrics, training
-from segcourse.losses import MaskedCrossEntropy
+from segcourse import datasets, training
 from segcourse.models.{module} import {module}
 from segcourse.studies import Study
+from segcourse.studies.core import fitting, scoring
 
 # TODO: the variants that the claim compares; they differ in one thing.
 VARIANTS = {{"full": {{"width": 0.5}}, "half": {{"width": 0.25}}}}
@@ -109,22 +107,25 @@ def _run(seed, settings):
 
 
 def _variant(options, train, test, seed, settings):
-    classes, batch = len(datasets.spec("toycam")), settings["batch"]
+    classes = len(datasets.spec("toycam"))
     training.set_seed(seed)
     model = {module}(classes=classes, **options)
-    schedule = training.poly(settings["learning_rate"], settings["epochs"] * (len(train[0]) // batch))
-    training.compile(model, keras.optimizers.Adam(schedule), MaskedCrossEntropy())
-    history = training.fit(model, datasets.epochs(*train, batch, seed=seed), epochs=settings["epochs"])
-    predictions = training.predict(model, test[0])
-    scores = metrics.scores(metrics.confusion_matrix(test[1], predictions, classes))
-    return {{**scores, "training_loss": history["loss"]}}
+    history = fitting.fit(model, train, settings, seed)
+    return {{**scoring.measure(model, *test, classes, scoring.BANDS), "training_loss": history["loss"]}}
+
+
+def table(stored):
+    """Mean and standard deviation over the seeds, in percent: dict variant -> score -> (mean, spread)."""
+    names = ("pixel_accuracy", "miou", "boundary_f1")
+    return scoring.table({{
+        n: {{v: scoring.by_seed(stored, lambda part, v=v, n=n: part[v][n]) for v in VARIANTS}} for n in names
+    }})
 
 
 STUDY = Study(
     title="TODO",
     cost="TODO",
-    settings={{"epochs": 8, "batch": 8, "learning_rate": 1e-3}},
-    code=("studies/{module}.py",),
+    settings={{"epochs": 8, "batch": 8, "learning_rate": 1e-3, "augment": fitting.COLORS_ONLY}},
     parts=("1", "2", "3"),
     run=_run,
 )
@@ -132,7 +133,8 @@ STUDY = Study(
 
 TEST = '''"""What defines {title}: TODO."""
 
-from contract import CLASSES, logits_of, noise, randomize
+from contract import CLASSES
+from helpers import logits_of, noise, randomize
 
 from segcourse.models.{module} import {module}
 
@@ -144,7 +146,7 @@ def test_todo_the_property_that_the_paper_claims():
 '''
 
 BY_HAND = """Two lines by hand:
-    segcourse/models (the registry)   "{module}": {module},
+    segcourse/models/registry.py (MODELS)   "{module}": {module},
     tests/contract.py (CASES)         Case("{module}", {{"width": 1 / 16}}, parameters=TODO),
 Then: make export, make lesson L={number}, make check, make quick."""
 
