@@ -78,7 +78,7 @@ LAPTOP = {"width": 1 / 8, "padding": "same", "fc6_size": 3}
 # One score every 32 pixels, with straight lines between them, cannot follow an outline.
 COARSE = {"accuracy": 0.88, "not_on_gpu": "a 64x64 kernel over 11 channels needs a texture of 12288 rows"}
 # The CRF compares colors, and looks its lattice's vertices up, which no phone's file can hold.
-CRF = {"channels": (), "not_converted": "SparseMatrixMatMul", "part_for_phone": without_crf}
+CRF = {"channels": (), "not_converted": "PyFunc", "part_for_phone": without_crf}
 TOYCAM_CRF = {
     "iterations": 3,
     "training_iterations": 2,

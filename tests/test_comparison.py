@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from segcourse import cli, datasets, models, studies
 from segcourse.studies import comparison
-from segcourse.studies.core import probe, store
+from segcourse.studies.core import probe, scoring, store
 
 SETTINGS = comparison.STUDY.settings
 
@@ -192,15 +192,15 @@ def test_no_weights_are_chosen_on_val(small, monkeypatch, tmp_path):
     assert len(latest) == 3
     for kept, last in zip(model.get_weights(), latest[-1], strict=True):
         np.testing.assert_array_equal(kept, last)
-    score = comparison.measure(model, *data["val"], [1])["miou"]
+    score = scoring.measure(model, *data["val"], 11)["miou"]
     assert score == pytest.approx(history["val_miou"][-1], abs=1e-3)
 
 
 def test_other_settings_do_not_go_on_with_the_old_state(small):
-    folder = comparison._folder("unet", small)
-    assert comparison._folder("unet", small) == folder
-    assert comparison._folder("unet", small | {"batch": 4}) != folder
-    assert comparison._folder("segnet", small) != folder
+    folder = store.scratch("comparison", "unet", small)
+    assert store.scratch("comparison", "unet", small) == folder
+    assert store.scratch("comparison", "unet", small | {"batch": 4}) != folder
+    assert store.scratch("comparison", "segnet", small) != folder
 
 
 def test_the_costs_are_those_of_the_network(monkeypatch):

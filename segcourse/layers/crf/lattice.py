@@ -3,12 +3,11 @@
 Lesson 03 · CRF as RNN: inference becomes a layer.
 """
 
-import os
-
 import keras
 import numpy as np
 from keras import ops
 
+from segcourse.kernels import crf as crf_kernels
 from segcourse.layers.crf.exact import bilateral_features, values_if_known
 
 
@@ -88,10 +87,6 @@ def number_corners(corner, image_index):
 
 def unique(keys):
     """The different ones among `keys` [K], int64 [M], and where among them each of `keys` is, int32 [K]."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.unique(keys)
     order = ops.argsort(keys)
     ranked = ops.take(keys, order)
     first = ops.pad(ranked[1:] != ranked[:-1], [[1, 0]], constant_values=True)
@@ -153,80 +148,35 @@ def find_neighbors(vertices, steps):
     return ahead - 1, ops.stack(behind) - 1
 
 
-class SparseMatrix:
-    """A matrix [R, M] with K entries in each row, as a map of values, float32 [M, C] -> [R, C].
+def build_lattice(coordinates, image_index):
+    """All that the filter needs to know of the points, float32 [d, P], each in an image, int64 [P].
 
-    Args:
-        columns: int32 [R, K], where the entries are. Entries of one row in the same column add up.
-        entries: float32 [R, K].
-        count: M, the number of columns.
+    Returns:
+        places: int32 [P, d + 1] and weights: float32 [P, d + 1], the vertices of each point and their shares;
+        ahead, behind: int32 [d + 1, M], the neighbors of each vertex.
     """
-
-    def __init__(self, columns, entries, count):
-        self.columns, self.entries, self.count = columns, entries, count
-        if keras.backend.backend() == "tensorflow":
-            self._product, self._transpose = _fast_products(columns, entries, count)
-
-    def __call__(self, values):
-        return self._product(values)
-
-    def _product(self, values):
-        return ops.sum(self.entries[..., None] * ops.take(values, self.columns, 0), axis=1)
-
-    def transpose(self):
-        """The transposed matrix [M, R], as a map of values [R, C] -> [M, C]."""
-        return self._transpose()
-
-    def _transpose(self):
-        def product(values):
-            shares = self.entries[..., None] * values[:, None]
-            shares = ops.reshape(shares, [-1, values.shape[-1]])
-            return ops.segment_sum(shares, ops.reshape(self.columns, [-1]), self.count)
-
-        return product
+    corner, walk, weights = enclosing_simplices(coordinates)
+    keys, steps = number_corners(corner, image_index)
+    vertices, places = number_vertices(keys, walk, steps)
+    return places, ops.transpose(weights), *find_neighbors(vertices, steps)
 
 
-def _fast_products(columns, entries, count):
-    """The product, and a function that gives the transposed one, by TensorFlow's compressed matrices.
-
-    They multiply on all cores and make no copy for each entry, and so are much faster.
-    """
-    import tensorflow as tf
-
-    # oneDNN's faster product: unless this is set, TensorFlow uses it in eager mode only.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_SPMM", "1")
-    shape = tf.shape(columns, out_type="int64")
-    rows = tf.broadcast_to(tf.range(shape[0])[:, None], shape)
-    places = tf.stack([tf.reshape(rows, [-1]), tf.reshape(tf.cast(columns, "int64"), [-1])])
-    matrix = tf.raw_ops.SparseTensorToCSRSparseMatrix(
-        indices=tf.transpose(places),
-        values=tf.reshape(entries, [-1]),
-        dense_shape=tf.stack([shape[0], tf.cast(count, "int64")]),
-    )
-
-    def product(values, matrix=matrix):
-        return tf.raw_ops.SparseMatrixMatMul(a=matrix, b=values)
-
-    def transpose():
-        flipped = tf.raw_ops.SparseMatrixTranspose(input=matrix, type=tf.float32)
-        return lambda values: product(values, flipped)
-
-    return product, transpose
+def splat(values, places, weights, count):
+    """Share the values [P, C] out over the vertices of their simplices: float32 [M, C], M = `count`."""
+    shares = weights[..., None] * values[:, None]
+    shares = ops.reshape(shares, [-1, values.shape[-1]])
+    return ops.segment_sum(shares, ops.reshape(places, [-1]), count)
 
 
-def blur_matrices(ahead, behind):
-    """The blur along every direction: a vertex and half of each neighbor, as `SparseMatrix` [M, M] each.
+def blur(sums, ahead, behind):
+    """Add to each vertex half of its neighbors along one direction, int32 [M] both: float32 [M, C]."""
+    padded = ops.pad(sums, [[1, 0], [0, 0]])  # neighbor -1, none, is the row of zeros
+    return sums + 0.5 * (ops.take(padded, ahead + 1, axis=0) + ops.take(padded, behind + 1, axis=0))
 
-    Args:
-        ahead, behind: int32 [d + 1, M], the neighbors on both sides; -1 for none.
-    """
-    count = ops.shape(ahead)[1]
-    here = ops.broadcast_to(ops.arange(count, dtype="int32"), ops.shape(ahead))
-    neighbors = ops.stack([here, ahead, behind], axis=-1)
-    found = neighbors >= 0
-    shares = ops.where(found, ops.convert_to_tensor([1.0, 0.5, 0.5]), 0.0)
-    columns = ops.where(found, neighbors, here[..., None])
-    return [SparseMatrix(columns[j], shares[j], count) for j in range(ahead.shape[0])]
+
+def slice_points(sums, places, weights):
+    """Read the sums [M, C] off at the points, as each one's mean over its vertices: float32 [P, C]."""
+    return ops.sum(weights[..., None] * ops.take(sums, places, axis=0), axis=1)
 
 
 class Lattice:
@@ -238,29 +188,28 @@ class Lattice:
     def __init__(self, features, image_index=None):
         self.dimension = features.shape[-1]
         coordinates = ops.matmul(embedding(self.dimension), ops.transpose(features))
-        corner, walk, weights = enclosing_simplices(coordinates)
         if image_index is None:
-            image_index = ops.zeros_like(corner[0])
-        keys, steps = number_corners(corner, image_index)
-        vertices, places = number_vertices(keys, walk, steps)
-        self.count = ops.shape(vertices)[0]
-        self.slice = SparseMatrix(places, ops.transpose(weights), self.count)
-        self.splat = self.slice.transpose()
-        self.blurs = blur_matrices(*find_neighbors(vertices, steps))
+            image_index = ops.zeros_like(coordinates[0], dtype="int64")
+        build = crf_kernels.build_lattice if crf_kernels.available() else build_lattice
+        self.places, self.weights, self.ahead, self.behind = build(coordinates, image_index)
+        self.count = ops.shape(self.ahead)[1]
 
-    def _filter(self, values, blurs):
-        sums = self.splat(values)
-        for blur in blurs:
-            sums = blur(sums)
-        return self.slice(sums / (1 + 2.0**-self.dimension))
+    def _filter(self, values, ahead, behind):
+        if crf_kernels.available():
+            return crf_kernels.lattice_filter(values, self.places, self.weights, ahead, behind)
+        sums = splat(values, self.places, self.weights, self.count)
+        for j in range(self.dimension + 1):
+            sums = blur(sums, ahead[j], behind[j])
+        return slice_points(sums / (1 + 2.0**-self.dimension), self.places, self.weights)
 
     def __call__(self, values):
         @ops.custom_gradient
         def both_ways(values):
             def gradient(*args, upstream=None):
-                return self._filter(args[0] if upstream is None else upstream, self.blurs[::-1])
+                upstream = args[0] if upstream is None else upstream
+                return self._filter(upstream, self.ahead[::-1], self.behind[::-1])
 
-            return self._filter(values, self.blurs), gradient
+            return self._filter(values, self.ahead, self.behind), gradient
 
         return both_ways(ops.cast(values, "float32"))
 

@@ -8,6 +8,7 @@ import math
 import numpy as np
 from keras import ops
 
+from segcourse.kernels import crf as crf_kernels
 from segcourse.layers.crf.exact import check_bandwidths
 
 REACH = 5.5  # bandwidths; of the Gaussian on a line 4e-8 lie beyond, less than a float32 can tell
@@ -44,6 +45,8 @@ class SpatialFilter:
         self.down, self.along = gaussian_taps(sigma, height), gaussian_taps(sigma, width)
 
     def _filter(self, values):
+        if crf_kernels.available():
+            return crf_kernels.separable_filter(values, self.down, self.along)
         channels = values.shape[-1]
         for taps in (self.down[:, None, None, None], self.along[None, :, None, None]):
             kernel = np.tile(taps, [1, 1, channels, 1])
