@@ -413,10 +413,7 @@ def foreign(source):
 
 
 @pytest.mark.parametrize("file", sorted(MODEL_CODE))
-def test_model_code_imports_keras_alone(file, request):
-    if file == "layers/crf/lattice.py":
-        reason = "its kernels have yet to move to segcourse/kernels"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+def test_model_code_imports_keras_alone(file):
     assert foreign(MODEL_CODE[file].read_text()) == []
 
 
