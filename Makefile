@@ -1,8 +1,10 @@
 # Everything runs in .venv, which `tools/make_env.sh` makes from requirements.lock. PYTHON=... chooses the interpreter.
 # Only the reference of tests/test_addons.py has .venv-addons, for an older Python: ADDONS_PYTHON=... chooses that.
 PY := .venv/bin/python
-# One notebook stays on one worker, and the lessons keep the order that tools/lesson_budget.py gives them.
-EVERYTHING := tests notebooks -n 2 --dist loadfile --no-loadscope-reorder \
+# Two workers with the groups of tests/conftest.py: one notebook stays on one of them, and the lessons keep the order
+# that tools/lesson_budget.py gives them.
+WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
+EVERYTHING := tests notebooks $(WORKERS) \
     --nbval-lax --nbval-current-env --nbval-cell-timeout=1200
 SEGCOURSE_LESSON_MINUTES ?= 30
 WITH_ADDONS := tools/make_addons_env.sh || echo "Going on without it: tests/test_addons.py will skip."
@@ -44,7 +46,7 @@ test-all: env ## run the unit tests and every lesson, however long it takes
 
 quick: env ## run the unit tests only
 	@echo "Running the unit tests ..."
-	@$(PY) -m pytest tests -n 2 --dist loadfile
+	@$(PY) -m pytest tests $(WORKERS)
 
 lesson: env ## execute one lesson, save its outputs and its execution record: make lesson L=01
 	@$(PY) tools/run_lessons.py $(L)
@@ -66,6 +68,8 @@ check: env ## style, modules and README against lessons, notebooks normalised; c
 	@echo "Checking style ..."
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
+	@echo "Checking the prose ..."
+	@$(PY) tools/check_prose.py
 	@echo "Checking the modules against the lessons ..."
 	@$(PY) tools/export_lessons.py --check
 	@echo "Checking that the notebooks are normalised ..."
