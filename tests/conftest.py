@@ -33,6 +33,10 @@ pytest_plugins = ["lesson_budget", "pytester"]
 pytest.register_assert_rewrite("contract", "helpers")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--probes", action="store_true", help="probe every stored result, not only edited code")
+
+
 def pytest_collection_modifyitems(items):
     """For `--dist loadgroup`: tests that share what is costly to make go to one worker.
 
