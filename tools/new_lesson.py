@@ -99,6 +99,7 @@ from segcourse.studies.core import fitting, scoring
 
 # TODO: the variants that the claim compares; they differ in one thing.
 VARIANTS = {{"full": {{"width": 0.5}}, "half": {{"width": 0.25}}}}
+SCORES = ("pixel_accuracy", "miou", "boundary_f1")
 
 
 def _run(seed, settings):
@@ -114,12 +115,19 @@ def _variant(options, train, test, seed, settings):
     return {{**scoring.measure(model, *test, classes, scoring.BANDS), "training_loss": history["loss"]}}
 
 
+def per_seed(stored, score):
+    """A score of each variant: dict variant -> list over the seeds."""
+    return {{v: scoring.by_seed(stored, lambda part, v=v: part[v][score]) for v in VARIANTS}}
+
+
 def table(stored):
     """Mean and standard deviation over the seeds, in percent: dict variant -> score -> (mean, spread)."""
-    names = ("pixel_accuracy", "miou", "boundary_f1")
-    return scoring.table({{
-        n: {{v: scoring.by_seed(stored, lambda part, v=v, n=n: part[v][n]) for v in VARIANTS}} for n in names
-    }})
+    return scoring.table({{score: per_seed(stored, score) for score in SCORES}})
+
+
+def gains(stored, score="miou"):
+    """What each variant has more than "half", seed by seed, in percent points: variant -> (mean, spread)."""
+    return scoring.paired(per_seed(stored, score), "half")
 
 
 STUDY = Study(

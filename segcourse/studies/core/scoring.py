@@ -105,15 +105,3 @@ def paired(
     return {
         name: mean_and_spread(np.array(numbers, float) - base, factor) for name, numbers in others.items()
     }
-
-
-def choose(
-    scores_of: Callable[[float], float], candidates: Sequence[float]
-) -> tuple[float, dict[str, float]]:
-    """The candidate (a learning rate, say) with the highest score, and all the scores.
-
-    Args:
-        scores_of: called with each candidate; the score must come from validation data.
-    """
-    found = {str(candidate): scores_of(candidate) for candidate in candidates}
-    return max(candidates, key=lambda candidate: found[str(candidate)]), found
