@@ -31,6 +31,7 @@ matplotlib.use("Agg")
 pytest.register_assert_rewrite("contract", "helpers")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which reads the marks
 def pytest_collection_modifyitems(items):
     """For `--dist loadgroup`: tests that share what is costly to make go to one worker.
 
