@@ -37,6 +37,7 @@ def pytest_addoption(parser):
     parser.addoption("--probes", action="store_true", help="probe every stored result, not only edited code")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which reads the marks
 def pytest_collection_modifyitems(items):
     """For `--dist loadgroup`: tests that share what is costly to make go to one worker.
 
