@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, log_softmax, softmax
 
+from segcourse.kernels import crf as crf_kernels
 from segcourse.layers import crf
 from segcourse.layers.crf.lattice import Lattice
 
@@ -360,7 +361,7 @@ def test_one_graph_serves_all_sizes():
 
 
 def test_plain_operations_give_the_same(monkeypatch):
-    """What runs on JAX and PyTorch, sorting and segment sums, against TensorFlow's sparse kernels."""
+    """What runs on JAX and PyTorch, sorting and segment sums, against the kernels of NumPy and SciPy."""
     pictures, values = (
         np.concatenate([smooth_picture(), random_picture(1, 1, 20, 24)]),
         random_values(2, (2, 20, 24, 3)),
@@ -380,6 +381,32 @@ def test_plain_operations_give_the_same(monkeypatch):
     # In a graph the number of vertices is not known: there is room for all, and the rest stays empty.
     graph = tf.function(lambda p, v: crf.BilateralFilter(p, 7.3, 31)(v))
     np.testing.assert_allclose(graph(pictures, values), fast[0], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("how", ["symmetric", "after"])
+def test_fast_iterations_are_the_plain_ones(how, monkeypatch):
+    """Also with scores so large that their exponentials leave float32, two lattices, and in the gradient."""
+    pictures = np.concatenate([smooth_picture(), random_picture(1, 1, 20, 24)])
+    logits, upstream = 60 * random_values(2, (2, 20, 24, 3)), tf.constant(random_values(3, (2, 20, 24, 3)))
+    kernels = [
+        crf.BilateralFilter(pictures, 7.3, 31),
+        crf.SpatialFilter(20, 24, 2),
+        crf.BilateralFilter(pictures, 3, 99),
+    ]
+    pairwise = [
+        (weight, crf.normalized(k, logits, how)) for weight, k in zip((2.0, 1, 0.5), kernels, strict=True)
+    ]
+
+    def both():
+        with tf.GradientTape() as tape:
+            tape.watch(x := tf.constant(logits))
+            result = crf.mean_field(x, pairwise, iterations=3)
+        return np.array(result), np.array(tape.gradient(result, x, upstream))
+
+    fast = both()
+    monkeypatch.setattr(crf_kernels, "serves", lambda *_: False)
+    for quick, plain in zip(fast, both(), strict=True):
+        np.testing.assert_allclose(quick, plain, rtol=1e-4, atol=1e-4)
 
 
 def test_everything_is_float32_under_mixed_precision():

@@ -76,6 +76,41 @@ def separable_filter(values, down, along):
     return _call(_separable_filter, values, down, along)
 
 
+def serves(logits, pairwise, compatibility):
+    """Whether `mean_field` computes this: eager tensors, weights that are numbers, Potts, known filters."""
+    if not available() or compatibility is not None:
+        return False
+    import tensorflow as tf
+
+    known = all(isinstance(w, int | float) and type(getattr(f, "filter", 0)) in _terms() for w, f in pairwise)
+    return known and tf.executing_eagerly() and isinstance(logits, tf.Tensor)
+
+
+def mean_field(plain, logits, pairwise, iterations):
+    """What `plain(logits, pairwise, None, iterations)` gives, in fewer passes over the memory.
+
+    The gradient comes from `plain` itself, which is computed once more for it.
+
+    Args:
+        plain: the taught iterations of mean field.
+        logits: float32 [B, H, W, C].
+        pairwise: a list of (number, `Normalized`), of bilateral and spatial filters.
+    """
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def both_ways(logits):
+        def gradient(upstream):
+            with tf.GradientTape() as tape:
+                tape.watch(logits)
+                scores = plain(logits, pairwise, None, iterations)
+            return tape.gradient(scores, logits, upstream)
+
+        return tf.convert_to_tensor(_mean_field(np.asarray(logits), pairwise, iterations)), gradient
+
+    return both_ways(logits)
+
+
 def _call(function, values, *others):
     """What a NumPy function makes of tensors: float32, shaped like `values`."""
     import tensorflow as tf
@@ -176,26 +211,32 @@ def _by_sorting(ways, codes):
 
 
 def _lattice_filter(values, places, weights, ahead, behind):
-    (points, corners), count = places.shape, ahead.shape[1]
-
-    def matrix(part):
-        """Those rows of *slice*, a matrix [P, M], that belong to a part of the points."""
-        entries, columns = weights[part].reshape(-1), places[part].reshape(-1)
-        rows = np.arange(0, len(entries) + 1, corners, dtype="int32")
-        return csr_array((entries, columns, rows), shape=(len(rows) - 1, count))
-
-    sums = functools.reduce(np.add, _in_parts(lambda part: matrix(part).T @ values[part], points))
-    for front, back in zip(ahead, behind, strict=True):
-        padded = np.pad(sums, [[1, 0], [0, 0]])  # neighbor -1, none, is the row of zeros
-        sums += np.float32(0.5) * (padded.take(front + 1, 0) + padded.take(back + 1, 0))
-    sums /= np.float32(1 + 2.0 ** (1 - corners))
-    result = np.empty_like(values)
+    points, count = len(places), ahead.shape[1]
+    tables = _in_parts(lambda part: _matrix(places, weights, count, part).T @ values[part], points)
+    sums, result = _blurred(tables, ahead, behind), np.empty_like(values)
 
     def read_off(part):
-        result[part] = matrix(part) @ sums
+        result[part] = _matrix(places, weights, count, part) @ sums
 
     _in_parts(read_off, points, BLOCK)
     return result
+
+
+def _matrix(places, weights, count, part):
+    """Those rows of *slice*, a matrix [P, M], M = `count`, that belong to a part of the points."""
+    columns, entries = places[part], weights[part].reshape(-1)
+    rows = np.arange(0, columns.size + 1, columns.shape[1], dtype="int32")
+    return csr_array((entries, columns.reshape(-1), rows), shape=(len(columns), count))
+
+
+def _blurred(tables, ahead, behind):
+    """The sum of what parts of the points gave to the vertices, blurred along all directions and scaled."""
+    sums = functools.reduce(np.add, tables)
+    for front, back in zip(ahead, behind, strict=True):
+        padded = np.pad(sums, [[1, 0], [0, 0]])  # neighbor -1, none, is the row of zeros
+        sums += np.float32(0.5) * (padded.take(front + 1, 0) + padded.take(back + 1, 0))
+    sums /= np.float32(1 + 2.0 ** (1 - len(ahead)))
+    return sums
 
 
 def _separable_filter(values, down, along):
@@ -232,3 +273,92 @@ def _strips(length, taps):
         low, high = max(0, start - radius), min(length, end + radius)
         shift = radius - start
         yield slice(start, end), slice(low, high), matrix[: end - start, low + shift : high + shift]
+
+
+def _mean_field(logits, pairwise, iterations):
+    shape, result = logits.shape, np.empty_like(logits)
+    logits, scores = (values.reshape(-1, shape[-1]) for values in (logits, result))
+    marginals = np.empty_like(logits)
+    terms = [_terms()[type(kernel.filter)](weight, kernel, shape) for weight, kernel in pairwise]
+
+    def turn(part, last=False):
+        """New scores and marginals of some points, and what they give to each term."""
+        for start in range(part.start, part.stop, BLOCK):
+            block = slice(start, min(start + BLOCK, part.stop))
+            scores[block] = logits[block]
+            for term in terms:
+                term.add_to(scores[block], block)
+            if not last:
+                marginals[block] = _softmax(scores[block])
+        return None if last else [term.collect(marginals, part) for term in terms]
+
+    for turns_left in reversed(range(iterations + 1)):
+        gathered = _in_parts(functools.partial(turn, last=not turns_left), len(logits))
+        if turns_left:
+            for term, parts in zip(terms, zip(*gathered, strict=True), strict=True):
+                term.filter(parts)
+    return result
+
+
+def _softmax(scores):
+    if scores.max(initial=0) > 80 or scores.min(initial=0) < -80:  # a row of exponentials could leave float32
+        scores = scores - scores.max(1, keepdims=True)
+    powers = np.exp(scores)
+    powers /= np.einsum("pc->p", powers)[:, None]
+    return powers
+
+
+def _terms():
+    """The classes below by the filters of the course that they compute; a changed filter is none of these."""
+    from segcourse.layers.crf.lattice import BilateralFilter
+    from segcourse.layers.crf.spatial import SpatialFilter
+
+    return {BilateralFilter: _LatticeTerm, SpatialFilter: _SpatialTerm}
+
+
+def _scales(normalized, shape):
+    """What values and results are multiplied by, float32 [P, 1] both, for values of shape [B, H, W, C]."""
+    for scale in (normalized.before, normalized.after):
+        yield np.broadcast_to(np.float32(1.0) if scale is None else scale, (*shape[:3], 1)).reshape(-1, 1)
+
+
+class _LatticeTerm:
+    """The message of a lattice, with its normalization and its weight in the matrices' entries."""
+
+    def __init__(self, weight, normalized, shape):
+        lattice = normalized.filter.lattice
+        arrays = lattice.places, lattice.weights, lattice.ahead, lattice.behind
+        self.places, weights, self.ahead, self.behind = map(np.asarray, arrays)
+        before, after = _scales(normalized, shape)
+        self.inward, self.outward = weights * before, weights * (np.float32(weight) * after)
+        self.sums = None
+
+    def collect(self, marginals, part):
+        return _matrix(self.places, self.inward, self.ahead.shape[1], part).T @ marginals[part]
+
+    def filter(self, parts):
+        self.sums = _blurred(parts, self.ahead, self.behind)
+
+    def add_to(self, scores, block):
+        if self.sums is not None:
+            scores += _matrix(self.places, self.outward, self.ahead.shape[1], block) @ self.sums
+
+
+class _SpatialTerm:
+    """The message of a filter over places alone."""
+
+    def __init__(self, weight, normalized, shape):
+        self.taps = normalized.filter.down, normalized.filter.along
+        self.before, after = _scales(normalized, shape)
+        self.after = np.float32(weight) * after
+        self.values, self.message = np.empty(shape, "float32"), None
+
+    def collect(self, marginals, part):
+        np.multiply(marginals[part], self.before[part], out=self.values.reshape(marginals.shape)[part])
+
+    def filter(self, parts):
+        self.message = _separable_filter(self.values, *self.taps).reshape(-1, self.values.shape[-1])
+
+    def add_to(self, scores, block):
+        if self.message is not None:
+            scores += self.after[block] * self.message[block]

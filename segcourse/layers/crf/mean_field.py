@@ -6,6 +6,7 @@ Lesson 02 · DeepLab v1: holes keep the resolution, a CRF finds the outlines.
 import numpy as np
 from keras import ops
 
+from segcourse.kernels import crf as crf_kernels
 from segcourse.layers.crf.exact import values_if_known
 from segcourse.layers.crf.lattice import BilateralFilter
 from segcourse.layers.crf.spatial import SpatialFilter
@@ -32,6 +33,12 @@ def mean_field(logits, pairwise, compatibility=None, iterations=10):
     """
     _check_inference(logits, iterations)
     logits = ops.cast(logits, "float32")
+    if crf_kernels.serves(logits, pairwise, compatibility):
+        return crf_kernels.mean_field(_iterated, logits, pairwise, iterations)
+    return _iterated(logits, pairwise, compatibility, iterations)
+
+
+def _iterated(logits, pairwise, compatibility, iterations):
     scores = logits
     for _ in range(iterations):
         marginals = ops.softmax(scores)
@@ -64,9 +71,18 @@ def normalized(kernel_filter, like, how="symmetric"):
         return kernel_filter
     mass = kernel_filter(ops.ones_like(like[..., :1], dtype="float32")) + 1e-20
     if how == "after":
-        return lambda values: kernel_filter(values) / mass
-    scale = ops.rsqrt(mass)
-    return lambda values: scale * kernel_filter(scale * values)
+        return Normalized(kernel_filter, None, 1 / mass)
+    return Normalized(kernel_filter, ops.rsqrt(mass), ops.rsqrt(mass))
+
+
+class Normalized:
+    """A filter whose values and results are multiplied, by `before` (None for 1) and by `after`."""
+
+    def __init__(self, kernel_filter, before, after):
+        self.filter, self.before, self.after = kernel_filter, before, after
+
+    def __call__(self, values):
+        return self.after * self.filter(values if self.before is None else self.before * values)
 
 
 def _check_inference(logits, iterations):
