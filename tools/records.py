@@ -6,12 +6,14 @@ would show nothing new, and `make test` need not do it every time.
 
 import ast
 import hashlib
+import json
 import re
 
 from segcourse.studies.core import source
 
 DATA = source.PACKAGE.parent / "data"
 KEY = "segcourse"
+NOT_SHOWN = ("source", "probe", "as_stored", "weights")
 REASONS = {
     "code": "its code has changed since it was executed",
     "source": "what it imports from segcourse has changed since it was executed",
@@ -77,8 +79,16 @@ def _strings(tree):
 def _digest_of_files(paths):
     total = hashlib.sha256()
     for path in paths:
-        total.update(f"{path.name}: {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        total.update(f"{path.name}: {hashlib.sha256(_shown(path)).hexdigest()}\n".encode())
     return total.hexdigest()
+
+
+def _shown(path):
+    """What a lesson can show of a data file: of a study's result all but what ties it to the code."""
+    if path.suffix != ".json":
+        return path.read_bytes()
+    result = json.loads(path.read_text(encoding="utf-8"))
+    return json.dumps({key: result[key] for key in result if key not in NOT_SHOWN}, sort_keys=True).encode()
 
 
 def store(notebook, seconds, machine, **places):
