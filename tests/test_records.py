@@ -76,9 +76,14 @@ def test_it_stays_fresh_when_what_it_does_not_use_changes(lesson, places, name):
 
 @pytest.mark.parametrize(("name", "word"), HARMFUL.items(), ids=HARMFUL)
 def test_it_is_stale_when_what_it_uses_changes(lesson, places, name, word):
-    (places["data"].parent / name).write_text("changed = 2")
+    (places["data"].parent / name).write_text('{"results": 2}' if name.endswith("json") else "changed = 2")
     why = records.why_stale(lesson, **places)
     assert word in why and ";" not in why
+
+
+def test_it_stays_fresh_when_a_result_is_tied_to_other_code(lesson, places):
+    (places["data"] / "results/fcn.json").write_text('{"source": "abc", "probe": {}, "as_stored": {}}')
+    assert records.why_stale(lesson, **places) == ""
 
 
 def test_its_own_code_counts_and_its_words_do_not(lesson, places):
