@@ -31,18 +31,29 @@ matplotlib.use("Agg")
 pytest.register_assert_rewrite("contract", "helpers")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which reads the marks
-def pytest_collection_modifyitems(items):
-    """For `--dist loadgroup`: tests that share what is costly to make go to one worker.
+TOGETHER = {"test_gpu_delegate.py": "test_tflite.py"}  # the second file's network serves the first
 
-    Those are the tests of a file; in the contract, whose file would keep one worker busy long after the
-    other has finished, the tests of a case. A mark at a test goes before.
+
+def group(nodeid):
+    """Tests that share what is costly to make: those of a file, or of one network in the contract.
+
+    As one file, the contract would keep one worker busy long after the other has finished.
     """
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            case = getattr(item, "callspec", None) and item.callspec.params.get("case")
-            group = f"contract of {case.id}" if hasattr(case, "id") else str(item.path)
-            item.add_marker(pytest.mark.xdist_group(group))
+    file = nodeid.partition("::")[0]
+    network = nodeid.partition("network=")[2]
+    return network.rstrip("]") or TOGETHER.get(file.rpartition("/")[2], file.rpartition("/")[2])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Send each `group` to one worker. (xdist_group marks have no effect under pytest 9.2 and xdist 3.8.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group(nodeid)
+
+    return ByGroup(config, log)
 
 
 @pytest.fixture(scope="session")
