@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 # Two workers with the groups of tests/conftest.py: one notebook stays on one of them, and the lessons keep the order
 # that tools/lesson_budget.py gives them.
-WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
+WORKERS := -n 2 --dist loadscope --no-loadscope-reorder
 EVERYTHING := tests notebooks $(WORKERS) --probes \
     --nbval-lax --nbval-current-env --nbval-cell-timeout=1200
 SEGCOURSE_LESSON_MINUTES ?= 30

@@ -1,6 +1,7 @@
 """Settings for the whole test session, made before anything imports TensorFlow or draws a figure."""
 
 import os
+import re
 
 import pytest
 
@@ -37,18 +38,29 @@ def pytest_addoption(parser):
     parser.addoption("--probes", action="store_true", help="probe every stored result, not only edited code")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which reads the marks
-def pytest_collection_modifyitems(items):
-    """For `--dist loadgroup`: tests that share what is costly to make go to one worker.
+TOGETHER = {"test_gpu_delegate.py": "test_tflite.py"}  # the second file's network serves the first
 
-    Those are the tests of a file; in the contract, whose file would keep one worker busy long after the
-    other has finished, the tests of a case. A mark at a test goes before.
+
+def group(nodeid):
+    """Tests that share what is costly to make: those of a file, of one network in the contract, or of a probe.
+
+    As one file, the contract would keep one worker busy long after the other has finished.
     """
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            case = getattr(item, "callspec", None) and item.callspec.params.get("case")
-            group = f"contract of {case.id}" if hasattr(case, "id") else str(item.path)
-            item.add_marker(pytest.mark.xdist_group(group))
+    file = nodeid.partition("::")[0]
+    alone = re.search(r"\[(?:network|probe)=(.+)\]", nodeid)
+    return alone[1] if alone else TOGETHER.get(file.rpartition("/")[2], file.rpartition("/")[2])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Send each `group` to one worker. (xdist_group marks have no effect under pytest 9.2 and xdist 3.8.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group(nodeid)
+
+    return ByGroup(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,14 @@ from segcourse.layers.unpooling import MaxPoolingWithIndices2D
 from segcourse.models import MODELS, build
 
 PACKAGE = Path(segcourse.__file__).parent
-every_case = pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
+
+
+def over(cases):
+    """Parametrizes with cases; by "network=" the scheduler in conftest.py keeps a case on one worker."""
+    return pytest.mark.parametrize("case", cases, ids=[f"network={case.id}" for case in cases])
+
+
+every_case = over(CASES)
 PUBLISHED = [case for case in CASES if case.parameters is not None]
 SPLIT = [case for case in CASES if case.not_converted]
 
@@ -113,7 +120,7 @@ def test_an_unknown_option_lists_the_known_ones(name):
 # Weights
 
 
-@pytest.mark.parametrize("case", PUBLISHED, ids=[case.id for case in PUBLISHED])
+@over(PUBLISHED)
 def test_the_default_configuration_has_the_published_number_of_weights(case):
     assert trainable_weights(MODELS[case.name]) == case.parameters
 
@@ -142,7 +149,7 @@ def test_it_learns_one_image_by_heart(case):
 
 # Saved files: one process loads them all
 
-one_worker = pytest.mark.xdist_group("saved files of the contract")
+every_file = pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +169,7 @@ def loaded(saved):
     return load_elsewhere([file for file, _ in saved.values()])
 
 
-@one_worker
-@every_case
+@every_file
 def test_a_saved_file_gives_identical_logits_in_a_process_that_only_imports_segcourse(case, saved, loaded):
     file, expected = saved[case.id]
     logits = loaded[str(file)]
@@ -187,8 +193,7 @@ def on_backend(request, saved, tmp_path_factory):
     return {case_id: results[str(file)] for case_id, file in files.items()}
 
 
-@one_worker
-@every_case
+@every_file
 def test_other_backends_compute_the_same(case, saved, on_backend):
     logits, expected = on_backend[case.id], saved[case.id][1]
     assert not isinstance(logits, str), logits
@@ -235,7 +240,7 @@ def test_the_tflite_file_agrees_with_keras(case, tflite_file):
     assert_same(logits_of(model, images), tflite.Runner(tflite_file(case))(images))
 
 
-@pytest.mark.parametrize("case", SPLIT, ids=[case.id for case in SPLIT])
+@over(SPLIT)
 def test_what_is_split_for_the_phone_cannot_be_converted_whole(case, tmp_path):
     with pytest.raises(tflite.ConversionError, match=case.not_converted):
         tflite.convert(case.build(), tmp_path / "whole.tflite", input_size=case.size)
@@ -263,7 +268,6 @@ def test_a_mobile_gpu_computes_the_whole_network(case, tflite_file, delegate):
 # The comparison itself: what it must let pass, and what it must not
 
 WITH_INDICES = next(case for case in CASES if case.name == "segnet_basic")
-with_the_case = pytest.mark.xdist_group(f"contract of {WITH_INDICES.id}")
 
 
 @pytest.fixture(scope="module")
@@ -297,9 +301,9 @@ def another_place(level, position):
     return layer_of
 
 
-@with_the_case
+@over([WITH_INDICES])
 @pytest.mark.parametrize("level", [1, 2, 3, 4])
-def test_a_near_tie_may_move_one_value(with_indices, level):
+def test_a_near_tie_may_move_one_value(case, with_indices, level):
     model, images, expected = with_indices
     pooled = keras.Model(model.input, model.get_layer(f"pool{level}").output[0])(images[:1])
     largest = np.unravel_index(np.argmax(pooled), pooled.shape)
@@ -358,9 +362,9 @@ FAULTS = {
 }
 
 
-@with_the_case
+@over([WITH_INDICES])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_no_near_tie(with_indices, fault):
+def test_a_fault_is_no_near_tie(case, with_indices, fault):
     model, images, expected = with_indices
     logits = FAULTS[fault](model, images)
     with pytest.raises(AssertionError):

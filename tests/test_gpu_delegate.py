@@ -21,9 +21,6 @@ from keras import layers, ops
 from segcourse import models, tflite
 from segcourse.tflite import gpu
 
-# On one worker: both files use `trained_encoder_decoder()`.
-pytestmark = pytest.mark.xdist_group("export")
-
 NOISE = np.random.default_rng(0).integers(0, 256, (1, *SIZE, 3), dtype=np.uint8)
 
 

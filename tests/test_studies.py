@@ -404,9 +404,7 @@ def test_all_weights_together_stay_small():
     assert sum(path.stat().st_size for path in (data_folder() / "weights").glob("*.h5")) <= 40e6
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.xdist_group(f"probe {n}")) for n in RESULTS]
-)
+@pytest.mark.parametrize("name", RESULTS, ids="probe={}".format)
 def test_a_stored_result_belongs_to_todays_code(name, request):
     """It fails when the behaviour changed. A probe takes about 15 seconds; `--probes` runs those of unedited
     code as well, on which other versions of the libraries or another processor may act."""

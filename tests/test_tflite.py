@@ -10,9 +10,6 @@ from segcourse import tflite
 from segcourse.metrics import confusion_matrix, scores
 from segcourse.tflite import conversion
 
-# On one worker: both files use `trained_encoder_decoder()`.
-pytestmark = pytest.mark.xdist_group("export")
-
 
 @pytest.fixture(scope="module")
 def model():
