@@ -42,7 +42,7 @@ TOGETHER = {"test_gpu_delegate.py": "test_tflite.py"}  # the second file's netwo
 
 
 def group(nodeid):
-    """Tests that share what is costly to make: those of a file, of one network in the contract, or of a probe.
+    """Tests that share what is costly to make: those of a file, of a network in the contract, or of a probe.
 
     As one file, the contract would keep one worker busy long after the other has finished.
     """
