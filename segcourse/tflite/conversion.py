@@ -177,12 +177,14 @@ def _converted(model, shape, quantization, representative):
     import keras
     import tensorflow as tf
 
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
     def serve(image):
         return {"logits": model(image, training=False)}
 
+    _refuse_python(serve.get_concrete_function().graph)
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("serve", serve, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
+    archive.add_endpoint("serve", serve)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         # Gradients of our own, as the lattice has one, are of no use on a phone, and not all can be saved.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
@@ -193,6 +195,19 @@ def _converted(model, shape, quantization, representative):
             return converter.convert()
         except Exception as error:  # the converter's own exception class is private
             raise ConversionError(_explained(str(error))) from error
+
+
+def _refuse_python(graph):
+    """Raise where a graph calls Python: to fold constants the converter calls it too, and waits for itself."""
+    nodes = [
+        *graph.as_graph_def().node,
+        *(n for f in graph.as_graph_def().library.function for n in f.node_def),
+    ]
+    if called := sorted({node.op for node in nodes if "PyFunc" in node.op}):
+        raise ConversionError(
+            f"The network calls Python ({', '.join(called)}), which no phone has. Convert the part before "
+            "that: of a network with a CRF, without_crf(model)."
+        )
 
 
 def _set_quantization(converter, quantization, representative):
