@@ -185,7 +185,8 @@ def test_rounding_is_not_a_difference():
 @pytest.mark.parametrize(
     ("new", "said"),
     [
-        ({"losses": [1.0, 2.001, 3.0]}, "losses: apart by 4.6e-04"),
+        ({"losses": [1.0, 2.01, 3.0]}, "losses: apart by 4.6e-03"),
+        ({"rates": [1.0, 1.001]}, "rates: apart by 1.0e-03"),
         ({"losses": [1.0, 2.0]}, "losses: then"),
         ({"batches": ["cd"]}, "batches"),
         ({"iou": [0.5, 0.5]}, "iou: other numbers are missing"),
@@ -193,6 +194,6 @@ def test_rounding_is_not_a_difference():
     ],
 )
 def test_a_difference_is_named_with_its_size(new, said):
-    old = {"losses": [1.0, 2.0, 3.0], "batches": ["ab"], "iou": [0.5, None]}
+    old = {"losses": [1.0, 2.0, 3.0], "rates": [1.0, 1.0], "batches": ["ab"], "iou": [0.5, None]}
     found = probe.differences(old, {**old, **new})
     assert len(found) == 1 and found[0].startswith(said)

@@ -198,7 +198,7 @@ def _converted(model, shape, quantization, representative):
 
 
 def _refuse_python(graph):
-    """Raise where a graph calls Python: to fold constants the converter calls it too, and waits for itself."""
+    """Raise where a graph calls Python: the converter folds constants by calling it, and waits for itself."""
     nodes = [
         *graph.as_graph_def().node,
         *(n for f in graph.as_graph_def().library.function for n in f.node_def),
