@@ -30,9 +30,9 @@ SAMPLES = 32
 PIXELS = 12_288  # of a batch that is trained on: as many pictures of it as fit, at least one
 STEPPED = 3  # different networks that are trained; of any others the logits and all that is exact are noted
 TOLERANCE = 1e-4  # relative to the root mean square of the list in which a number stands
-# Initial weights are drawn: their size counts. Adam moves even those weights by its full rate whose gradient is
-# rounding alone; so losses and weights after a step, and what is predicted then, differ by more than rounding. A
-# score jumps when a pixel of a small picture falls on the other side.
+# Initial weights are drawn: their size counts. Adam moves even those weights by its full rate whose gradient
+# is rounding alone; so losses and weights after a step, and what is predicted then, differ by more than
+# rounding. A score jumps when a pixel of a small picture falls on the other side.
 TOLERANCES = {"start": 0.1, "losses": 1e-3, "after": 3e-3, "predictions": 3e-3, "result": 5e-3}
 
 # How many pictures a miniature split has, and their size; lesson 02 leaves out photographs by their number.
