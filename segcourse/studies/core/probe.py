@@ -312,8 +312,9 @@ def _fix_weights(model):
         rng, shape = np.random.default_rng([index, *weight.shape]), tuple(weight.shape)
         if "kernel" in weight.name:
             values = rng.normal(0, np.sqrt(1.5 / np.prod(shape[:-1])), shape)
-        else:
-            values = ops.convert_to_numpy(weight) + rng.uniform(-0.1, 0.1, shape)
+        else:  # biases may come from a file of weights, as precise as that is stored
+            base = 0.0 if weight.name == "bias" else ops.convert_to_numpy(weight)
+            values = base + rng.uniform(-0.1, 0.1, shape)
         weight.assign(values.astype("float32"))
 
 
