@@ -12,7 +12,7 @@ import pytest
 from segcourse import studies
 from segcourse.paths import data_folder
 from segcourse.studies import Study
-from segcourse.studies.core import fitting, photographs, probe, scoring, source, state, store
+from segcourse.studies.core import fitting, photographs, probe, running, scoring, source, state, store
 from segcourse.studies.core.study import file_of
 
 RESULTS = sorted(path.stem for path in (data_folder() / "results").glob("*.json"))
@@ -50,7 +50,7 @@ def study(experiment, monkeypatch, tmp_path):
 
 def use(monkeypatch, study):
     get = studies.get
-    for module in (store, state):
+    for module in (store, state, running):
         monkeypatch.setattr(module, "get", lambda name: study if name == "trial" else get(name))
 
 
@@ -63,7 +63,7 @@ def behave(monkeypatch, **changes):
 def edit(monkeypatch, digest="edited"):
     """From now on the trial's source has another digest."""
     real = source.digest, source.closure
-    for module in (store, state):
+    for module in (store, state, running):
         monkeypatch.setattr(
             module,
             "source_digest",

@@ -6,7 +6,8 @@ that produced it, so that code may be improved as long as it still does the same
 share.
 """
 
-from segcourse.studies.core.store import describe, load, run, score
+from segcourse.studies.core.running import run
+from segcourse.studies.core.store import describe, load, score
 from segcourse.studies.core.study import Study, get, names
 
 __all__ = ["Study", "describe", "get", "load", "names", "run", "score"]
