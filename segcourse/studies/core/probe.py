@@ -131,7 +131,7 @@ class _Watch:
 
     def __init__(self, study):
         self.study = study
-        self.read, self.trainings, self.predictions = {}, [], []
+        self.read, self.saved, self.trainings, self.predictions = {}, {}, [], []
         self._policy, self._fitted = "float32", []
 
     def in_place(self):
@@ -147,7 +147,7 @@ class _Watch:
             (prediction, "predict", self._predict),
             (prediction, "evaluate", self._evaluate),
             (store, "scratch", lambda *key: Path(stack.enter_context(tempfile.TemporaryDirectory()))),
-            (training, "save_weights", lambda model, path: path),
+            (training, "save_weights", self._save_weights),
             (fitting, "halve", lambda path: path),
             (
                 keras.Model,
@@ -170,9 +170,15 @@ class _Watch:
         yield
         self._policy = before
 
+    def _save_weights(self, model, path):
+        self.saved[Path(path).name] = model.get_weights()
+        return path
+
     def _load_weights(self, model, path, load):
-        load(model, path)
-        if Path(path).name not in self.study.weights:  # its own it has just written, or would have
+        if (own := self.saved.get(Path(path).name)) is not None:
+            model.set_weights(own)
+        else:
+            load(model, path)
             self.read[Path(path).name] = _digest(*map(fitting.rounded, model.get_weights()))
 
     def _fit_arrays(self, model, x, y, batch_size=32, **options):
