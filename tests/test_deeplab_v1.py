@@ -298,7 +298,7 @@ def test_accuracy_by_distance_against_a_loop():
         if labels[n, row, column] == 255:
             continue
         ring = "beyond"
-        for width in reversed(deeplab_v1_crf.WIDTHS):
+        for width in reversed(deeplab_v1_crf.BANDS):
             window = labels[
                 n, max(row - width, 0) : row + width + 1, max(column - width, 0) : column + width + 1
             ]
