@@ -39,7 +39,7 @@ def shape_problems(notebook, has_paper):
 
 
 def lines_without_docstrings(source):
-    """A public function names every argument and explains it: that is to be looked up, not to be read along."""
+    """A public function explains every argument: that is to be looked up, not to be read along."""
     return len(re.sub(r'^ +""".*?"""\n', "", source, flags=re.MULTILINE | re.DOTALL).splitlines())
 
 
