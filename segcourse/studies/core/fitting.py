@@ -84,7 +84,7 @@ def halve(path: Path) -> Path:
     """Rewrite a file of weights in half precision, rounded and compressed: about a third of its size.
 
     Of a half's ten binary digits the last two are rounded away, as they are noise that does not compress: the
-    error is at most 1/512 of a weight. A second call changes nothing.
+    error is at most 1/400 of a weight. A second call changes nothing.
 
     Raises:
         ValueError: a weight is too large for half precision; the file stays as it was.
