@@ -31,8 +31,8 @@ PIXELS = 12_288  # of a batch that is trained on: as many pictures of it as fit,
 STEPPED = 3  # different networks that are trained; of any others the logits and all that is exact are noted
 TOLERANCE = 1e-4  # relative to the root mean square of the list in which a number stands
 # Initial weights are drawn: their size counts. Adam moves even those weights by its full rate whose gradient
-# is rounding alone; so losses and weights after a step differ by more than rounding, and what is predicted then
-# by a few percent (with one thread instead of two: 4). A score jumps when a pixel of a small picture moves.
+# is rounding alone; so losses and weights after a step differ by more than rounding, and what is predicted
+# then by a few percent (with one thread instead of two: 4). A score jumps when a pixel of a small picture does.
 TOLERANCES = {"start": 0.1, "losses": 3e-3, "after": 1e-2, "predictions": 0.1, "result": 1e-2}
 
 # How many pictures a miniature split has, and their size; lesson 02 leaves out photographs by their number.
