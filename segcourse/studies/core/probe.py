@@ -32,7 +32,7 @@ STEPPED = 3  # different networks that are trained; of any others the logits and
 TOLERANCE = 1e-4  # relative to the root mean square of the list in which a number stands
 # Initial weights are drawn: their size counts. Adam moves even those weights by its full rate whose gradient
 # is rounding alone; so losses and weights after a step differ by more than rounding, and what is predicted
-# then by a few percent (with one thread instead of two: 4). A score jumps when a pixel of a small picture does.
+# then by a few percent (with one thread instead of two: 4). A score jumps with a pixel of a small picture.
 TOLERANCES = {"start": 0.1, "losses": 3e-3, "after": 1e-2, "predictions": 0.1, "result": 1e-2}
 
 # How many pictures a miniature split has, and their size; lesson 02 leaves out photographs by their number.
