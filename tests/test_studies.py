@@ -149,6 +149,14 @@ def test_single_parts_are_stored_beside_each_other(study, experiment, tmp_path):
         run(tmp_path, parts=["4"])
 
 
+def test_a_joining_part_leaves_the_probes_of_the_others(study, tmp_path, monkeypatch):
+    run(tmp_path, parts=["1"])
+    edit(monkeypatch)
+    behave(monkeypatch, losses=[1.0, 2.00001])
+    assert run(tmp_path, parts=["2"])[0]["probe"]["1"]["losses"] == [1.0, 2.0]
+    assert run(tmp_path, parts=["1"], again=True)[0]["probe"]["1"]["losses"] == [1.0, 2.00001]
+
+
 @pytest.mark.parametrize("change", [{"settings": {"factor": 3, "size": (3, 4)}}, {"version": 2}])
 def test_a_part_does_not_join_parts_of_other_settings(study, tmp_path, monkeypatch, change):
     before, _ = run(tmp_path, parts=["1"])
