@@ -53,7 +53,7 @@ def run(
             continue
         start = time.perf_counter()
         state["results"][part] = plain(study.run(part, study.settings))
-        state.get("probe", {}).pop(part, None)  # that of other parts says how the code behaved that measured them
+        state.get("probe", {}).pop(part, None)  # those of other parts stay
         state["seconds"] += time.perf_counter() - start
         write(path, _complete(state, study))
         report(f"{name}, {part}: {time.perf_counter() - start:.0f} s")
