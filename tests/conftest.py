@@ -26,6 +26,8 @@ take_a_share_of_the_processors()  # before a library counts processors
 
 import matplotlib  # noqa: E402
 
+import segcourse  # noqa: E402, F401 - before a test's own imports load TensorFlow
+
 # Not by MPLBACKEND, which the notebooks' kernels would inherit: their figures must come inline.
 matplotlib.use("Agg")
 

@@ -22,10 +22,16 @@ configure_jupyterlab() {
     echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' > $settings/overrides.json
 }
 
+# A lesson's kernel: oneDNN's convolutions on every processor (segcourse/__init__.py says why).
+configure_kernel() {
+    $VENV/bin/python -m ipykernel install --sys-prefix --env TF_ENABLE_ONEDNN_OPTS 1 >/dev/null
+}
+
 if is_up_to_date; then exit; fi
 [ "$(uname -sm)" != "Darwin x86_64" ] || fail "TensorFlow has no packages for Macs with Intel processors any more. Use Linux or a Mac with Apple silicon."
 install_locked_packages
 echo "Installing this project, editable ..."
 pip_install --quiet --no-build-isolation --no-deps --no-index --editable . || explain_pip_failure
 configure_jupyterlab
+configure_kernel
 finish

@@ -77,14 +77,14 @@ class MaxUnpooling2D(keras.layers.Layer):
     Call it with the values [B, h, w, C], the indices [B, h, w, C] of a `MaxPoolingWithIndices2D`, and the
     tensor that was pooled, [B, H, W, any], of which only the size is used. The result is [B, H, W, C].
 
-    It needs no scatter: values are repeated over their windows and multiplied by a mask that is 1 at the
-    index and 0 elsewhere. All tensors have rank 4, and a mobile GPU has all operators.
+    It needs no scatter: values are repeated over their windows and kept where a mask tells the place of
+    the maximum. All tensors have rank 4, and a mobile GPU has all operators.
     """
 
     def call(self, values, indices, like):
         mask = join_windows([indices == place for place in range(4)])
         height, width = ops.shape(like)[1:3]
-        return (_repeat(values) * ops.cast(mask, values.dtype))[:, :height, :width]
+        return ops.where(mask, _repeat(values), 0)[:, :height, :width]
 
     def compute_output_spec(self, values, indices, like):
         return keras.KerasTensor((*like.shape[:3], values.shape[-1]), self.compute_dtype)
