@@ -15,13 +15,12 @@ from pathlib import Path
 
 import numpy as np
 from crf_worker import ITERATIONS, SETTINGS
-from run import PEER_PYTHON, README, Worker
+from run import PEER_PYTHON, README, Worker, caption, processor_kind, replaced
 
 from segcourse.datasets import camvid, toycam
 from segcourse.training import environment
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "crf.json"
 SIDES = {"ours": ("crf_ours.py", 0), "one_core": ("crf_ours.py", 1), "theirs": ("crf_peer.py", 1)}
 SIZES, CLASSES = ((120, 160), (240, 320), (375, 500), (480, 640)), (2, 21)
 SMALL = (60, 80)  # here the exact kernel has 23 million entries
@@ -232,17 +231,14 @@ def accuracy_table(results):
     return "\n".join(lines)
 
 
-def shown(text, results, tables):
-    """A page with these tables in the place of those it shows."""
-    for name, table in tables.items():
-        begin, end = f"<!-- benchmarks/crf.json {name} -->", "<!-- end -->"
-        before, mark, rest = text.partition(begin)
-        if mark:
-            text = f"{before}{begin}\n{table(results)}\n{end}{rest.partition(end)[2]}"
-    return text
-
-
 TABLES = {"speed": speed_table, "scaling": scaling_table, "accuracy": accuracy_table}
+
+
+def shown(text, name, results):
+    """A page with these results in the place of those it shows of the file `name`."""
+    for part, table in TABLES.items():
+        text = replaced(text, f"{name} {part}", caption(results), table(results))
+    return text
 
 
 def settings(options):
@@ -255,7 +251,9 @@ def main():
     )
     parser.add_argument("--rounds", type=int, default=5, help="turns of each process (default: 5)")
     parser.add_argument("--seconds", type=float, default=1.5, help="of each turn (default: 1.5)")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file to write")
+    parser.add_argument(
+        "--out", type=Path, default=HERE / f"crf-{processor_kind()}.json", help="the JSON file to write"
+    )
     options = parser.parse_args()
     cases = [
         case("ToyCam", *scenes((375, 500), 21, 4), options),
@@ -276,9 +274,8 @@ def main():
     results["accuracy"] = against_the_exact_kernel(*scenes(SMALL, 11, 4), options)
     print(accuracy_table(results), flush=True)
     options.out.write_text(json.dumps(results, indent=1) + "\n")
-    if options.out == RESULTS:
-        for page in (README, HERE / "README.md"):
-            page.write_text(shown(page.read_text(), results, TABLES))
+    for page in (README, HERE / "README.md"):
+        page.write_text(shown(page.read_text(), options.out.name, results))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import argparse
 import itertools
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import worker
 from segcourse.training import environment
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results.json"
+CPU_INFO = Path("/proc/cpuinfo")
 README = HERE.parent / "README.md"
 PEER_PYTHON = HERE.parent / ".venv-benchmark" / "bin" / "python"
 WIDTHS, PRECISIONS, MODES = (0.25, 1.0), ("fp32", "bf16"), ("training", "inference")
@@ -29,7 +30,18 @@ VARIANTS = ("eager", "compile")  # of PyTorch
 LOGITS_APART = 1e-4  # in parts of the largest logit
 # In parts of the loss, for the first step and the second: Adam's first step makes rounding larger.
 LOSSES_APART = (1e-4, 1e-3)
+KINDS = {"amx": "amx_bf16", "avx512": "avx512f", "avx2": "avx2"}  # the best first, by their flags
 HOPELESS = 1.3  # a variant of PyTorch that is so much slower than the other after warming up is not measured
+
+
+def processor_kind():
+    """What the processor computes with: "amx", "avx512", "avx2" or another. Each has its own results."""
+    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "").lower().partition("_")[0]
+    if platform.machine() != "x86_64" or not CPU_INFO.exists():
+        return platform.machine()
+    flags = CPU_INFO.read_text()
+    found = next((k for k, flag in KINDS.items() if flag in flags), "x86_64")
+    return allowed if allowed in KINDS else found
 
 
 class Worker:
@@ -162,6 +174,13 @@ def _time(ms):
     return f"{ms:.1f}" if ms < 100 else f"{ms:.0f}"
 
 
+def caption(results):
+    """On what the results were measured."""
+    found = results["environment"]
+    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
+    return f"Measured on {found['cores']} cores of {found['cpu']} ({packages}):"
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -174,7 +193,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=7, help="turns of each process (default: 7)")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each turn (default: 1)")
     parser.add_argument("--add", action="store_true", help="keep what --out holds of other cases")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file to write")
+    parser.add_argument(
+        "--out", type=Path, default=HERE / f"unet-{processor_kind()}.json", help="the JSON file to write"
+    )
     options = parser.parse_args()
     same = {}
     for width, precision in itertools.product(options.widths, options.precisions):
@@ -192,8 +213,7 @@ def main():
         results = added(json.loads(options.out.read_text()), results)
     options.out.write_text(json.dumps(results, indent=1) + "\n")
     print("\n" + table(results))
-    if options.out == RESULTS:
-        README.write_text(shown(README.read_text(), results))
+    README.write_text(shown(README.read_text(), options.out.name, results))
 
 
 def added(old, new):
@@ -209,11 +229,17 @@ def _key(row):
     return row["width"], row["precision"], row["mode"]
 
 
-def shown(text, results):
-    """The README's text with these results in the place of those it shows."""
-    begin, end = "<!-- benchmarks/results.json -->", "<!-- end -->"
-    before, _, rest = text.partition(begin)
-    return f"{before}{begin}\n{table(results)}\n{end}{rest.partition(end)[2]}"
+def shown(text, name, results):
+    """The README's text with these results in the place of those it shows of the file `name`."""
+    return replaced(text, name, caption(results), table(results))
+
+
+def replaced(text, mark, *paragraphs):
+    """A page with these paragraphs in the place of those between `mark` and an end, if it has the mark."""
+    begin, end = f"<!-- benchmarks/{mark} -->", "<!-- end -->"
+    before, found, rest = text.partition(begin)
+    inside = "\n\n".join(paragraphs)
+    return f"{before}{begin}\n{inside}\n\n{end}{rest.partition(end)[2]}" if found else text
 
 
 def settings(options):

@@ -65,10 +65,28 @@ def test_some_cases_can_be_measured_again(run):
         run.added(results(fp32=3) | {"environment": {"cores": 4}}, results(fp32=3))
 
 
-def test_the_readme_shows_what_was_measured(run):
-    results = json.loads(run.RESULTS.read_text())
+@pytest.mark.parametrize(
+    ("flags", "allowed", "kind"),
+    [
+        ("fma avx2", "", "avx2"),
+        ("avx2 avx512f amx_bf16", "", "amx"),
+        ("avx2 avx512f amx_bf16", "AVX512_CORE", "avx512"),
+        ("avx2 avx512f", "AVX2", "avx2"),
+    ],
+)
+def test_each_kind_of_processor_has_its_own_results(run, monkeypatch, tmp_path, flags, allowed, kind):
+    (tmp_path / "cpuinfo").write_text(f"flags : {flags}")
+    monkeypatch.setattr(run, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(run.platform, "machine", lambda: "x86_64")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", allowed)
+    assert run.processor_kind() == kind
+
+
+@pytest.mark.parametrize("path", (ROOT / "benchmarks").glob("unet-*.json"), ids=lambda path: path.stem)
+def test_the_readme_shows_what_was_measured(run, path):
+    results = json.loads(path.read_text())
     text = run.README.read_text()
-    assert run.table(results) in text and run.shown(text, results) == text
+    assert run.table(results) in text and run.shown(text, path.name, results) == text
     assert len(results["cases"]) == 8
     for width in (0.25, 1.0):
         run.check(results["agreement"][f"{width} fp32"])
@@ -117,10 +135,11 @@ def test_how_far_two_results_agree(crf):
     assert found == {"same_labels": 0.5, "marginals_apart": pytest.approx(0.1), "changed": 0.5}
 
 
-def test_the_pages_show_what_the_crf_took(crf):
-    results = json.loads(crf.RESULTS.read_text())
+@pytest.mark.parametrize("path", (ROOT / "benchmarks").glob("crf-*.json"), ids=lambda path: path.stem)
+def test_the_pages_show_what_the_crf_took(crf, path):
+    results = json.loads(path.read_text())
     for page in (crf.README, crf.HERE / "README.md"):
         text = page.read_text()
-        assert crf.speed_table(results) in text and crf.shown(text, results, crf.TABLES) == text
+        assert crf.speed_table(results) in text and crf.shown(text, path.name, results) == text
     for row in results["cases"]:
         crf.check(row["agreement"])

@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -176,3 +177,23 @@ def test_the_wheel_is_usable_without_the_repository(tmp_path):
     code = "from segcourse import paths; print(paths.data_file('results/README.md'))"
     found = run_python("-c", code, cwd=tmp_path / "site")
     assert found.stdout.strip() == str(tmp_path / "site/segcourse/data/results/README.md"), found.stderr
+
+
+def test_conda_users_get_onednn_too():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert environment["variables"] == {"TF_ENABLE_ONEDNN_OPTS": "1"}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="TensorFlow has oneDNN on x86")
+@pytest.mark.parametrize("chosen", [None, "0"])
+def test_onednn_computes_convolutions_unless_somebody_chose_otherwise(chosen):
+    code = "import segcourse, keras; keras.layers.Conv2D(8, 3)(keras.ops.ones((2, 16, 16, 8)))"
+    environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"} | {
+        "ONEDNN_VERBOSE": "1"
+    }
+    if chosen:
+        environment["TF_ENABLE_ONEDNN_OPTS"] = chosen
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    ).stdout
+    assert ("exec,cpu,convolution" in said) == (chosen is None)

@@ -11,6 +11,7 @@ from keras import layers
 from segcourse import prediction, training
 from segcourse.layers.normalization import BatchNormalization
 from segcourse.models import MODELS
+from segcourse.prediction import whole
 
 
 def randomize(model, seed=0):
@@ -175,3 +176,17 @@ def test_predict_and_evaluate_use_it(monkeypatch):
     prediction.predict(model, images())
     prediction.evaluate(model, images(), np.zeros((2, 32, 48), int), 4)
     assert seen == [prediction.folded(model)] * 2
+
+
+def test_one_image_whose_windows_are_too_large_is_computed_as_two(monkeypatch):
+    model, image = randomize(MODELS["segnet_basic"](width=1 / 16)), images((40, 64))[:1]
+    expected, sizes = model.predict_on_batch(image), []
+    monkeypatch.setattr(
+        model, "predict_on_batch", lambda x: sizes.append(len(x)) or type(model).predict_on_batch(model, x)
+    )
+    for limit, computed in ((whole.UNFOLDED_BYTES, 1), (4 * 40 * 64 * 7 * 7 * 4, 2)):
+        monkeypatch.setattr(whole, "UNFOLDED_BYTES", limit)
+        np.testing.assert_allclose(whole.on_batch(model, image), expected, rtol=1e-4, atol=1e-5)
+        assert sizes.pop() == computed
+    whole.on_batch(model, images((40, 64)))
+    assert sizes == [2]

@@ -1,5 +1,6 @@
 """Label whole images with a network, and score it over a whole set."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ from numpy.typing import ArrayLike
 from segcourse import metrics
 from segcourse.prediction.folding import folded
 from segcourse.training import jit_compile
+
+UNFOLDED_BYTES = 2**31  # of the windows of one image, which oneDNN's products of matrices take
 
 
 def predict(model: keras.Model, images: ArrayLike, batch_size: int = 8) -> np.ndarray:
@@ -63,9 +66,31 @@ def _predictions(model: keras.Model, images, batch_size: int) -> Iterator[np.nda
         model.jit_compile = False
     for first in range(0, len(images), batch_size):
         batch = images[first : first + batch_size]
-        logits = model.predict_on_batch(batch)
+        logits = on_batch(model, batch)
         if np.shape(logits)[:3] != batch.shape[:3]:
             raise ValueError(
                 f"The model gives {np.shape(logits)} for images {batch.shape}; needed are logits [N,H,W,C]."
             )
         yield np.argmax(logits, axis=-1).astype(np.uint8)
+
+
+def on_batch(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """`model.predict_on_batch`, quick for one large image too.
+
+    For a single image TensorFlow hands oneDNN the kernels as they are. Where the unfolded windows of a
+    convolution are then too large (7x7, 64 channels at 360x480), only oneDNN's reference is left, which takes
+    minutes. Two images are computed as usual.
+    """
+    if len(images) > 1 or not _unfolds_too_much(model, images.shape[1:3]):
+        return model.predict_on_batch(images)
+    return model.predict_on_batch(np.repeat(images, 2, axis=0))[:1]
+
+
+def _unfolds_too_much(model, size):
+    """Whether a convolution's windows take `UNFOLDED_BYTES`; of unknown size, the image's counts."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            sides = [known or side for known, side in zip(layer.output.shape[1:3], size, strict=True)]
+            if 4 * math.prod(sides) * math.prod(layer.kernel.shape[:3]) >= UNFOLDED_BYTES:
+                return True
+    return False

@@ -15,7 +15,7 @@ from segcourse.datasets import files
 from segcourse.datasets.labels import VOID
 from segcourse.layers.valid_size import ValidSize, nearest_valid, valid_output
 from segcourse.prediction.tiling import GRID, predict_tiled
-from segcourse.prediction.whole import predict
+from segcourse.prediction.whole import on_batch, predict
 
 LARGEST = 572  # side of the largest window to predict in: the tile of U-Net's paper
 BATCH = 4  # windows at a time
@@ -84,7 +84,7 @@ class Network:
 
     def __init__(self, model):
         if isinstance(model, keras.Model):
-            self._whole, self.predict_on_batch = partial(predict, model), model.predict_on_batch
+            self._whole, self.predict_on_batch = partial(predict, model), partial(on_batch, model)
         else:
             self._whole, self.predict_on_batch = model.labels, model
         _, *size, self.channels = model.input_shape
