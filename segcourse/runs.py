@@ -12,6 +12,7 @@ import numpy as np
 
 from segcourse.datasets import files, labels
 from segcourse.datasets.errors import DataError
+from segcourse.jsonable import jsonable
 
 
 class BadRequest(ValueError):
@@ -177,16 +178,7 @@ def _class_list(spec):
 def write_json(path, content):
     """Write `content` as JSON; arrays become lists, NaN becomes null. The folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_plain(content), indent=1) + "\n")
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    value = value.tolist() if hasattr(value, "tolist") else value
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if value != value else value
+    path.write_text(json.dumps(jsonable(content), indent=1) + "\n")
 
 
 def load_model(path):
