@@ -35,9 +35,9 @@ class Camera:
     horizon: float
 
 
-@dataclass(frozen=True)
-class Light:
-    """Colours are RGB factors around 1; `shadow` is the (x, z) offset of a shadow per metre of height."""
+@dataclass(frozen=True, kw_only=True)
+class Air:
+    """What the weather makes of the light; colours are RGB factors around 1."""
 
     sun: tuple
     ambient: tuple
@@ -46,9 +46,15 @@ class Light:
     fog_distance: float
     clouds: float
     cloud_shade: float
+    night: bool = False
+    rain: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Light(Air):
+    """The light of one scene; `shadow` is the (x, z) offset of a shadow per metre of height."""
+
     shadow: tuple
-    night: bool
-    rain: float
     cast: tuple
     noise: float
     drift: tuple  # offsets into the noise tables: clouds, asphalt
