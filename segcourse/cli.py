@@ -143,7 +143,7 @@ ModelFile = Annotated[
 
 
 @app.command()
-def doctor():
+def doctor() -> None:
     """Is this machine ready? Prints OK or FAIL with the fix.
 
     Example: segcourse doctor
@@ -154,7 +154,7 @@ def doctor():
 
 
 @data_app.command("list")
-def data_list():
+def data_list() -> None:
     """Every data set: what it is, its size on disk, and where it is.
 
     Example: segcourse data list
@@ -180,7 +180,7 @@ def _data_row(row):
 @data_app.command("get")
 def data_get(
     name: Annotated[str, typer.Argument(parser=_data_set, metavar="NAME")],
-):
+) -> None:
     """Fetch a data set into the cache folder (SEGCOURSE_DATA); run it again to continue a broken download.
 
     Example: segcourse data get camvid
@@ -223,7 +223,7 @@ def train(
         typer.Option(metavar="KEY=VALUE", help="Further argument of the network; repeatable."),
     ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Forget what the folder holds.")] = False,
-):
+) -> None:
     """Train a network; the same command continues an interrupted run.
 
     Writes into RUN: model.keras (the best epoch), history.json, classes.json, and what a resumed run needs.
@@ -276,7 +276,7 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", dir_okay=False, help="Write the scores here as well.")
     ] = None,
-):
+) -> None:
     """Score a model: mean and per-class IoU, accuracies, boundary F1.
 
     Example: segcourse evaluate runs/fcn8s/model.keras --data toycam --split test
@@ -315,7 +315,7 @@ def predict(
             exists=True, dir_okay=False, help="Class list; by default classes.json beside the model."
         ),
     ] = None,
-):
+) -> None:
     """Label images of any size: class ids as palette PNGs in FOLDER/labels, pictures in FOLDER/overlay.
 
     A file that is no image is named at the end and makes the exit code 1; the others are done.
@@ -368,7 +368,7 @@ def export(
     check: Annotated[
         bool, typer.Option("--check", help="Exit 1 if the file disagrees, or a mobile GPU will not take it.")
     ] = False,
-):
+) -> None:
     """Write a TFLite file for phones, and compare it with the model.
 
     Example: segcourse export runs/fcn8s/model.keras --out fcn8s.tflite --size 96x128 --check
@@ -430,7 +430,7 @@ def study(
         list[str] | None, typer.Option(metavar="PART", help="Run this part alone; may be repeated.")
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Run finished parts (--part) once more.")] = False,
-):
+) -> None:
     """Run one of the course's experiments and store its result in data/results.
 
     Finished parts are kept: the same command goes on after an interruption. A stored result belongs to
@@ -492,7 +492,7 @@ def _list_studies(names, check, probe):
 def student(
     lesson: Annotated[str, typer.Argument(help="A lesson's number or name, or the path of a notebook.")],
     out: Annotated[Path, typer.Option(dir_okay=False, metavar="FILE.ipynb", help="Where it is written.")],
-):
+) -> None:
     """Write the student version of a lesson: solutions blanked, checks and hints kept.
 
     Example: segcourse student 01 --out 01_fcn_student.ipynb
@@ -536,7 +536,7 @@ def _table(heads, rows):
     Console().print(table)
 
 
-def main():
+def main() -> None:
     """Entry point of the `segcourse` command."""
     app(prog_name="segcourse")
 
