@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from .colors import jitter, scaled
+from .noise import Draws
 from .world import Air, Light
 
 
@@ -97,7 +98,7 @@ WEATHER = (
 )
 
 
-def sample_light(d):
+def sample_light(d: Draws) -> Light:
     """The `Light` of one scene."""
     weather = _weather(d())
     exposure = d(0.82, 1.16)
