@@ -233,7 +233,7 @@ def legend(spec: LabelSpec | str, *, alt: str | None = None) -> None:
     show(fig, alt or f"The colours of the classes of {spec.name}: {names}, 255 void (black).")
 
 
-def curves(histories, keys: Sequence[str] | None = None, *, alt: str | None = None) -> None:
+def curves(histories: Mapping, keys: Sequence[str] | None = None, *, alt: str | None = None) -> None:
     """Training curves: one panel for each quantity, training dashed, validation solid.
 
     Args:

@@ -14,7 +14,9 @@ import hashlib
 import itertools
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import keras
@@ -25,6 +27,7 @@ from segcourse import datasets, metrics, prediction, training
 from segcourse.datasets import cells, toycam
 from segcourse.jsonable import jsonable
 from segcourse.studies.core import fitting, store
+from segcourse.studies.core.study import Study
 
 STEPS = 3
 DIGITS = 6  # significant ones that are stored of a number
@@ -49,7 +52,7 @@ class ProbeError(RuntimeError):
     """The study cannot be probed; the message says why."""
 
 
-def take(study, parts=None):
+def take(study: Study, parts: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
     """The probe of a `Study`: a dict by part, in a form that JSON can hold.
 
     Args:
@@ -75,7 +78,7 @@ def _take(study, part):
     return jsonable({**notes, "result": result}, DIGITS)
 
 
-def differences(old, new):
+def differences(old: dict, new: dict) -> list[str]:
     """What two probes disagree on, in words: a list of lines, empty if the behaviour is the same."""
     return list(_differences("", old, new))
 

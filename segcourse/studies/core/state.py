@@ -8,7 +8,7 @@ from segcourse.jsonable import jsonable
 from segcourse.paths import data_folder
 from segcourse.studies.core import probe
 from segcourse.studies.core.store import load, source_digest, write
-from segcourse.studies.core.study import get
+from segcourse.studies.core.study import Study, get
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def state(name: str, with_probe: bool = False, folder: Path | None = None) -> St
     return compare(stored, study)
 
 
-def compare(stored: dict, study) -> State:
+def compare(stored: dict, study: Study) -> State:
     """Run the probe and hold it against the stored one, whatever the source says."""
     if "probe" not in stored:
         return State("out of date", ("the result has no probe: run the study again",))
