@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from segcourse import paths
@@ -40,7 +41,7 @@ class Check:
     fix: str = ""
 
 
-def diagnose():
+def diagnose() -> list[Check]:
     """Look at everything the course needs; returns a list of `Check`, in the order to repair them."""
     return [
         check_python(),
@@ -53,7 +54,7 @@ def diagnose():
     ]
 
 
-def check_python(version=None):
+def check_python(version: str | None = None) -> Check:
     """Whether `version` (default: this interpreter's) is one that the course supports."""
     from packaging.specifiers import SpecifierSet
 
@@ -63,7 +64,7 @@ def check_python(version=None):
     return Check("Python", ok, f"{version} ({platform.system()} {platform.machine()})", fix)
 
 
-def check_packages(requirements=None):
+def check_packages(requirements: Iterable[str] | None = None) -> Check:
     """Whether every requirement (default: those of the installed segcourse) is met by what is installed."""
     if requirements is None:
         try:
@@ -106,7 +107,7 @@ def _install_command():
     return "make lab" if _in_repository() else "pip install --upgrade segcourse"
 
 
-def check_tensorflow(command=None):
+def check_tensorflow(command: Sequence[str] | None = None) -> list[Check]:
     """Import TensorFlow and Keras in a process of their own; returns the checks "TensorFlow" and "GPU"."""
     command = command or [sys.executable, "-c", IMPORT_TEST]
     try:
@@ -124,14 +125,14 @@ def check_tensorflow(command=None):
     return [Check("TensorFlow", True, versions), Check("GPU", True, gpus)]
 
 
-def check_threads():
+def check_threads() -> Check:
     """How many CPU threads this process may use; the times in the lessons are for two."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     slower = "" if usable > 1 else "; expect twice the times that the lessons name"
     return Check("CPU threads", True, f"{usable}{slower}")
 
 
-def check_disk(needed_gb=NEEDED_GB):
+def check_disk(needed_gb: float = NEEDED_GB) -> Check:
     """Whether there is room where data sets are cached."""
     folder = _existing(paths.cache_folder())
     free_gb = shutil.disk_usage(folder).free / 1e9
@@ -140,7 +141,7 @@ def check_disk(needed_gb=NEEDED_GB):
     return Check("Disk", free_gb >= needed_gb, detail, fix)
 
 
-def check_jupyterlab():
+def check_jupyterlab() -> Check:
     """Whether JupyterLab is there; only a checkout of the repository, which has the lessons, needs it."""
     found = _version("jupyterlab")
     if found is None and not _in_repository():
@@ -149,7 +150,7 @@ def check_jupyterlab():
     return Check("JupyterLab", found is not None, found or "missing", "make lab")
 
 
-def check_data():
+def check_data() -> list[Check]:
     """The project's own data (results, weights), where data sets are cached, and which of them are here."""
     own = paths.data_folder()
     missing = [name for name in ("results", "weights") if not (own / name).is_dir()]
@@ -185,7 +186,7 @@ def _existing(folder):
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
-def main():
+def main() -> int:
     """Print one line a check, and the fix under each that failed; returns the exit code 0 or 1."""
     checks = diagnose()
     for check in checks:

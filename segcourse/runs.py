@@ -6,19 +6,31 @@ TensorFlow are imported inside the functions, so that the command line starts qu
 
 import inspect
 import json
+import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segcourse.datasets import files, labels
 from segcourse.datasets.errors import DataError
+from segcourse.jsonable import jsonable
+
+if TYPE_CHECKING:
+    import keras
 
 
 class BadRequest(ValueError):
     """What was asked for does not fit together; the message says what was got, what is needed and the fix."""
 
 
-def train(folder, settings, resume=True, report=print):
+def train(
+    folder: str | os.PathLike,
+    settings: Mapping[str, Any],
+    resume: bool = True,
+    report: Callable[[str], Any] = print,
+) -> dict[str, Any]:
     """Train a network and leave `model.keras` (best epoch), `history.json` and `classes.json` in `folder`.
 
     The same call continues an interrupted run after its last whole epoch.
@@ -174,22 +186,13 @@ def _class_list(spec):
     return [{"name": name, "color": "#" + bytes(color).hex()} for name, color in pairs]
 
 
-def write_json(path, content):
+def write_json(path: Path, content: Any) -> None:
     """Write `content` as JSON; arrays become lists, NaN becomes null. The folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_plain(content), indent=1) + "\n")
+    path.write_text(json.dumps(jsonable(content), indent=1) + "\n")
 
 
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    value = value.tolist() if hasattr(value, "tolist") else value
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if value != value else value
-
-
-def load_model(path):
+def load_model(path: Path) -> "keras.Model":
     """A `.keras` file as a `keras.Model`, not compiled.
 
     Raises:
@@ -214,7 +217,7 @@ class Labeller:
         classes: number of classes.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike):
         from segcourse.prediction.windows import Network
 
         path = Path(path)
@@ -227,14 +230,14 @@ class Labeller:
         self.size = None if self._network.margin else self._network.size
         self.classes = self._network.classes
 
-    def __call__(self, image):
+    def __call__(self, image: np.ndarray) -> np.ndarray:
         if self.size in (None, image.shape[:2]):
             return self._network.labels(image[None])[0]
         small = self._network.labels(files.resize_image(image, self.size)[None])[0]
         return files.resize_mask(small, image.shape[:2])
 
 
-def samples(model, data, split, size, count):
+def samples(model: "keras.Model", data: str, split: str, size: tuple[int, int], count: int) -> np.ndarray:
     """The first `count` pictures of a data set as a `keras.Model` takes them: uint8 [N, h, w, channels].
 
     They are resized to `size`; where the model does not answer for its margin, mirrored or cut instead.
@@ -260,7 +263,9 @@ def samples(model, data, split, size, count):
     return Window(own, size, network.margin, network.channels).images(pictures)
 
 
-def classes_of(model, count, file=None):
+def classes_of(
+    model: str | os.PathLike, count: int, file: str | os.PathLike | None = None
+) -> labels.LabelSpec:
     """The `LabelSpec` of a model file: from `file`, else `classes.json` beside it, else CamVid's or VOC's.
 
     Raises:
@@ -280,7 +285,9 @@ def classes_of(model, count, file=None):
     return spec
 
 
-def score(label, images, truth, classes):
+def score(
+    label: Callable[[np.ndarray], np.ndarray], images: Iterable[np.ndarray], truth: np.ndarray, classes: int
+) -> dict[str, Any]:
     """All scores of a `Labeller`: those of `metrics.scores`, and `boundary_f1`.
 
     Args:
@@ -304,7 +311,13 @@ def _scores(truth, predicted, classes):
     return metrics.scores(sum(counts))
 
 
-def label_file(path, label, spec, folder, name):
+def label_file(
+    path: Path,
+    label: Callable[[np.ndarray], np.ndarray],
+    spec: labels.LabelSpec,
+    folder: str | os.PathLike,
+    name: str,
+) -> None:
     """Write `folder/labels/NAME.png` (palette PNG, class ids as pixel values) and `folder/overlay/NAME.png`.
 
     Raises:

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from segcourse import cli, datasets, models, studies
+from segcourse.jsonable import jsonable
 from segcourse.studies import comparison
 from segcourse.studies.core import probe, scoring, store
 
@@ -137,7 +138,7 @@ def test_a_part_holds_scores_history_and_what_it_was(small, monkeypatch):
     assert len(result["test"]["iou"]) == 11 and set(result["test"]["trimap_iou"]) == {1, 2}
     assert 0 <= result["test"]["miou"] <= 1 and 0 <= result["test"]["boundary_f1"] <= 1
     assert result["environment"]["cpu"]
-    json.dumps(store.plain(result))
+    json.dumps(jsonable(result))
 
 
 def test_an_interrupted_part_repeats_no_finished_training(small, trainings, log):

@@ -17,10 +17,10 @@ HEADER_MINUTES = re.compile(r"^\|[ *]*Reading[^|]*\|\D*(\d+) minutes", re.MULTIL
 EXCEPTIONS = {
     "00_start_here": {"minutes": 59, "seconds": 328, "silent_cells": 3, "long_cells": 7},
     "01_fcn": {"long_lines": 34, "silent_cells": 5, "long_cells": 7},
-    "02_deeplab_v1": {"minutes": 75, "seconds": 318, "long_lines": 81, "silent_cells": 4, "long_cells": 9},
+    "02_deeplab_v1": {"minutes": 74, "seconds": 318, "long_lines": 81, "silent_cells": 4, "long_cells": 8},
     "03_crf_as_rnn": {"minutes": 65, "seconds": 258, "long_lines": 71, "silent_cells": 6, "long_cells": 6},
     "04_unet": {"minutes": 56, "seconds": 408, "long_lines": 58, "silent_cells": 4, "long_cells": 8},
-    "06_segnet": {"minutes": 56, "long_lines": 56, "silent_cells": 8, "long_cells": 3},
+    "06_segnet": {"minutes": 56, "long_lines": 55, "silent_cells": 8, "long_cells": 3},
 }
 
 

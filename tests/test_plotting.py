@@ -15,6 +15,7 @@ from PIL import Image
 
 from segcourse import plotting
 from segcourse.datasets import labels as specs
+from segcourse.plotting import figures
 
 SPEC = specs.LabelSpec("pets", ("floor", "cat", "dog"), ((90, 90, 90), (200, 0, 0), (0, 0, 200)))
 
@@ -28,7 +29,7 @@ def shown(monkeypatch):
         plotting.png(fig)
         seen.fig, seen.alt = fig, alt
 
-    monkeypatch.setattr(plotting, "show", keep)
+    monkeypatch.setattr(figures, "show", keep)
     return seen
 
 

@@ -92,6 +92,8 @@ EXERCISES = {
 
 STUDY = '''"""TODO: the claim of {title} on ToyCam, and what is the same for all variants."""
 
+from collections.abc import Mapping
+
 from segcourse import datasets, training
 from segcourse.models.{module} import {module}
 from segcourse.studies import Study
@@ -115,17 +117,17 @@ def _variant(options, train, test, seed, settings):
     return {{**scoring.measure(model, *test, classes, scoring.BANDS), "training_loss": history["loss"]}}
 
 
-def per_seed(stored, score):
+def per_seed(stored: Mapping, score: str) -> dict[str, list]:
     """A score of each variant: dict variant -> list over the seeds."""
     return {{v: scoring.by_seed(stored, lambda part, v=v: part[v][score]) for v in VARIANTS}}
 
 
-def table(stored):
+def table(stored: Mapping) -> dict[str, dict[str, tuple[float, float]]]:
     """Mean and standard deviation over the seeds, in percent: dict variant -> score -> (mean, spread)."""
     return scoring.table({{score: per_seed(stored, score) for score in SCORES}})
 
 
-def gains(stored, score="miou"):
+def gains(stored: Mapping, score: str = "miou") -> dict[str, tuple[float, float]]:
     """What each variant has more than "half", seed by seed, in percent points: variant -> (mean, spread)."""
     return scoring.paired(per_seed(stored, score), "half")
 

@@ -7,6 +7,7 @@ Philox words through operations that IEEE 754 fixes to the bit. Lengths are unit
 of a picture.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -307,7 +308,7 @@ def _finish(d, kind, limbs, radius, place):
 
 
 # --- geometry -----------------------------------------------------------------------------------------------
-def outline(limbs, x, y):
+def outline(limbs: Iterable[tuple[float, ...]], x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Signed distance, about, from the points (x, y) to a body: below 0 inside, in units.
 
     The limbs are thick lines whose radius changes evenly from end to end; they flow into each other.

@@ -30,16 +30,17 @@ def vgg16_features(image, width=1.0, pad=1):
     pooled = []
     for block, (channels, depth) in enumerate(BLOCKS, start=1):
         for i in range(1, depth + 1):
-            start = {"padding": "valid", "kernel_initializer": first} if block == i == 1 else {}
-            x = _conv3x3(x, round(channels * width), f"conv{block}_{i}", **start)
+            padding, start = ("valid", first) if block == i == 1 else ("same", "he_normal")
+            x = _conv3x3(x, round(channels * width), f"conv{block}_{i}", padding, start)
         x = layers.MaxPooling2D(2, padding="same", name=f"pool{block}")(x)
         pooled.append(x)
     return pooled
 
 
-def _conv3x3(x, channels, name, **changes):
-    arguments = {"padding": "same", "activation": "relu", "kernel_initializer": "he_normal"} | changes
-    return layers.Conv2D(channels, 3, name=name, **arguments)(x)
+def _conv3x3(x, channels, name, padding, start):
+    return layers.Conv2D(
+        channels, 3, padding=padding, activation="relu", kernel_initializer=start, name=name
+    )(x)
 
 
 def vgg16(input_shape=(224, 224, 3), classes=1000, width=1.0, dropout=0.5):

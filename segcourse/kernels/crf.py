@@ -8,7 +8,9 @@ rows, for which a convolution of single channels is slow and BLAS is not.
 
 import functools
 import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,7 +23,7 @@ SINGLE = 250_000  # Products of matrices up to this size BLAS computes at once, 
 ROOM = 32  # Vertices are looked up in a table of all keys if it has at most so many cells for each point.
 
 
-def available():
+def available() -> bool:
     """Whether these kernels serve the backend that runs: TensorFlow, without a GPU."""
     if keras.backend.backend() != "tensorflow":
         return False
@@ -30,7 +32,7 @@ def available():
     return not tf.config.list_logical_devices("GPU")
 
 
-def build_lattice(coordinates, image_index):
+def build_lattice(coordinates: Any, image_index: Any) -> tuple:
     """What `Lattice` filters with.
 
     Args:
@@ -53,7 +55,7 @@ def build_lattice(coordinates, image_index):
     return tuple(map(tf.ensure_shape, found, shapes))
 
 
-def lattice_filter(values, places, weights, ahead, behind):
+def lattice_filter(values: Any, places: Any, weights: Any, ahead: Any, behind: Any) -> Any:
     """Splat, blur and slice of `Lattice`.
 
     Args:
@@ -68,7 +70,7 @@ def lattice_filter(values, places, weights, ahead, behind):
     return _call(_lattice_filter, values, places, weights, ahead, behind)
 
 
-def separable_filter(values, down, along):
+def separable_filter(values: Any, down: Any, along: Any) -> Any:
     """Correlate the columns of values, float32 [B, H, W, C], with the taps `down`, their rows with `along`.
 
     Taps are float32 [2 r + 1], symmetric; beyond the edges there are zeros.
@@ -76,7 +78,7 @@ def separable_filter(values, down, along):
     return _call(_separable_filter, values, down, along)
 
 
-def serves(logits, pairwise, compatibility):
+def serves(logits: Any, pairwise: Sequence[tuple], compatibility: Any) -> bool:
     """Whether `mean_field` computes this: eager tensors, weights that are numbers, Potts, known filters."""
     if not available() or compatibility is not None:
         return False
@@ -86,7 +88,7 @@ def serves(logits, pairwise, compatibility):
     return known and tf.executing_eagerly() and isinstance(logits, tf.Tensor)
 
 
-def mean_field(plain, logits, pairwise, iterations):
+def mean_field(plain: Callable, logits: Any, pairwise: Sequence[tuple], iterations: int) -> Any:
     """What `plain(logits, pairwise, None, iterations)` gives, in fewer passes over the memory.
 
     The gradient comes from `plain` itself, which is computed once more for it.

@@ -1,5 +1,7 @@
 """Batch normalisation as Keras does it, in less time."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -14,7 +16,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     other backends, Keras' own code runs.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalise `inputs` [B, H, W, C]; the batch's statistics in training also move the stored ones."""
         if mask is None and self._fits_the_kernel(inputs):
             return self._fused(inputs, bool(training and self.trainable))

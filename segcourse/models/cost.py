@@ -89,22 +89,22 @@ class Profile:
     receptive_field: tuple[float, float]
 
     @property
-    def parameters(self):
+    def parameters(self) -> int:
         """All weights, those that are not trained included."""
         return self._sum("parameters")
 
     @property
-    def trainable_parameters(self):
+    def trainable_parameters(self) -> int:
         """The weights that a training changes."""
         return self._sum("trainable_parameters")
 
     @property
-    def multiply_adds(self):
+    def multiply_adds(self) -> int:
         """Multiply-adds for one image."""
         return self._sum("multiply_adds")
 
     @property
-    def activations(self):
+    def activations(self) -> int:
         """Bytes of all maps of one image: what a training keeps until the gradients have come back.
 
         Every output counts once. A framework may keep less (a ReLU that overwrites its input) or more (its
@@ -115,7 +115,7 @@ class Profile:
     def _sum(self, what):
         return sum(getattr(layer, what) for layer in self.layers)
 
-    def table(self, least=0.01):
+    def table(self, least: float = 0.01) -> str:
         """The layers and their shares as text; those below the share `least` everywhere come as one line."""
         sums = [max(1, self._sum(what)) for what in _COLUMNS]
         rows = [[getattr(layer, what) for what in _COLUMNS] for layer in self.layers]
@@ -148,7 +148,7 @@ def _line(name, output, numbers, sums):
     return f"{name[:23]:24}{output:>16}" + "".join(shares)
 
 
-def profile(model, size):
+def profile(model: keras.Model, size: tuple[int, int]) -> Profile:
     """Count what a network costs for one image.
 
     Args:

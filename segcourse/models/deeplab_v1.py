@@ -133,19 +133,31 @@ def _multiscale(maps, classes, channels, dropout):
         ("data", "pool1", "pool2", "pool3", "pool4"), maps, (8, 4, 2, 1, 1), strict=True
     ):
         for i, (size, step) in enumerate(((3, stride), (1, 1)), start=1):
-            start = keras.initializers.RandomNormal(stddev=0.001)
             x = layers.Conv2D(
                 channels,
                 size,
                 step,
                 "same",
                 activation="relu",
-                kernel_initializer=start,
                 name=f"{name}_ms{i}",
+                kernel_initializer=keras.initializers.RandomNormal(stddev=0.001),
             )(x)
             x = layers.Dropout(dropout, name=f"drop_{name}_ms{i}")(x)
         scores.append(_scores(x, classes, 0.001, f"{name}_ms_scores"))
     return scores
+
+
+def _coarse_scores(x, classes, width, variant, rate, conv5_rate, multiscale, dropout):
+    """The scores at stride 8 of a padded image without its mean: features, fc6 to fc8, MSc on request."""
+    kernel, own_rate, channels = VARIANTS[variant]
+    large = variant == "largefov"
+    pooled = _features(x, width, conv5_rate, odd_pools=large)
+    holes = own_rate if rate is None else rate
+    scores = _classifier(pooled[-1], kernel, holes, round(channels * width), classes, dropout, average=large)
+    if not multiscale:
+        return scores
+    branches = _multiscale([x, *pooled[:4]], classes, round(128 * width), dropout)
+    return layers.Add(dtype="float32", name="sum_scores")([scores, *branches])
 
 
 def deeplab_v1(
@@ -180,18 +192,11 @@ def deeplab_v1(
         ValueError: a side below 32, an unknown variant or start, a rate that does not fit, or MSc elsewhere.
     """
     _check(input_shape, variant, rate, multiscale, weights)
-    kernel, own_rate, channels = VARIANTS[variant]
-    large = variant == "largefov"
     image = keras.Input(input_shape, name="image")
     mean = MEAN_RGB if input_shape[-1] == 3 else [sum(MEAN_RGB) / 3] * input_shape[-1]
     x = layers.Rescaling(1.0, offset=[-m for m in mean], name="subtract_mean")(image)
-    x = PadToGrid(extra=1 if large else 2, name="pad")(x)
-    pooled = _features(x, width, conv5_rate, odd_pools=large)
-    holes = own_rate if rate is None else rate
-    scores = _classifier(pooled[-1], kernel, holes, round(channels * width), classes, dropout, average=large)
-    if multiscale:
-        branches = _multiscale([x, *pooled[:4]], classes, round(128 * width), dropout)
-        scores = layers.Add(dtype="float32", name="sum_scores")([scores, *branches])
+    x = PadToGrid(extra=1 if variant == "largefov" else 2, name="pad")(x)
+    scores = _coarse_scores(x, classes, width, variant, rate, conv5_rate, multiscale, dropout)
     model = keras.Model(image, _upsample(scores, image), name="deeplab_v1")
     if weights == "imagenet":
         transplant(imagenet_vgg16(), features(model))

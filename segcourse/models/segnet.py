@@ -143,8 +143,8 @@ def _single_channel(x, size, name):
     return _normalize(x, name)
 
 
-def _scores(x, classes, **options):
-    return layers.Conv2D(classes, 1, kernel_initializer="he_normal", **options)(x)
+def _scores(x, classes, name, dtype=None):
+    return layers.Conv2D(classes, 1, kernel_initializer="he_normal", name=name, dtype=dtype)(x)
 
 
 def _fcn_decoder(pooled, classes, dropout, *, addition=True, reduction=True, learned=True):

@@ -5,8 +5,11 @@ they see: such a network sees a picture in a larger window, mirrored beyond the 
 would be too large, in overlapping tiles.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -16,6 +19,9 @@ from segcourse.datasets.labels import VOID
 from segcourse.layers.valid_size import ValidSize, nearest_valid, valid_output
 from segcourse.prediction.tiling import GRID, predict_tiled
 from segcourse.prediction.whole import on_batch, predict
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 LARGEST = 572  # side of the largest window to predict in: the tile of U-Net's paper
 BATCH = 4  # windows at a time
@@ -37,17 +43,17 @@ class Window:
     margin: int
     channels: int
 
-    def images(self, pictures):
+    def images(self, pictures: np.ndarray) -> np.ndarray:
         """uint8 [N, h, w, channels] of pictures uint8 [N, H, W, 3]; beyond the edges they are mirrored."""
         images = files.grey(pictures) if self.channels == 1 else pictures
         rows, columns = self._places()
         return images[:, rows][:, :, columns] if self.margin else images
 
-    def truth(self, labels):
+    def truth(self, labels: np.ndarray) -> np.ndarray:
         """The labels [N, H, W] for the logits of a window: void where these reach beyond the picture."""
         return np.pad(labels, self._beyond(), constant_values=VOID)
 
-    def batches(self, data):
+    def batches(self, data: tf.data.Dataset) -> tf.data.Dataset:
         """The same for a `tf.data.Dataset` of (pictures, labels); grey is in three equal channels there."""
         import tensorflow as tf
 
@@ -82,7 +88,7 @@ class Network:
         classes: number of classes.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: Any):
         if isinstance(model, keras.Model):
             self._whole, self.predict_on_batch = partial(predict, model), partial(on_batch, model)
         else:
@@ -97,7 +103,7 @@ class Network:
                 "(RGB). Build it with input_shape=(None, None, 1) or (None, None, 3)."
             )
 
-    def window(self, picture):
+    def window(self, picture: tuple[int, int]) -> Window:
         """The smallest `Window` in which the network answers for every pixel of pictures of this size.
 
         Raises:
@@ -113,7 +119,7 @@ class Network:
             )
         return Window(tuple(picture), size, self.margin, self.channels)
 
-    def labels(self, pictures):
+    def labels(self, pictures: np.ndarray) -> np.ndarray:
         """The class of every pixel, uint8 [N, H, W], of pictures uint8 [N, H, W, 3].
 
         Raises:
@@ -129,7 +135,7 @@ class Network:
         ids = np.concatenate([self.predict_on_batch(batch).argmax(-1) for batch in batches])
         return ids[:, :height, :width].astype("uint8")
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the logits of images of this shape [N, h, w, channels]."""
         return (shape[0], *(side - 2 * self.margin for side in shape[1:3]), self.classes)
 

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -48,7 +49,7 @@ SCORES = ("pixel_accuracy", "mean_accuracy", "miou", "fwiou", "boundary_f1")
 WIDTH_STEP = 1 / 64  # a width is a multiple of it, so that 64 channels become a whole number
 
 
-def build(name, settings, width=None):
+def build(name: str, settings: dict, width: float | None = None) -> keras.Model:
     """The network of a row, with random weights, for scenes of the study's size.
 
     Args:
@@ -62,7 +63,7 @@ def build(name, settings, width=None):
         return models.build(name, **options, width=width or row["width"], **row["options"])
 
 
-def fitting_width(name, settings):
+def fitting_width(name: str, settings: dict) -> float:
     """The width, in steps of 1/64 and at most 1, whose multiply-adds are closest to the study's."""
 
     def distance(steps):
@@ -77,7 +78,7 @@ def fitting_width(name, settings):
     return WIDTH_STEP * min(below, above, key=lambda steps: abs(distance(steps)))
 
 
-def multiply_adds(name, settings, width=None):
+def multiply_adds(name: str, settings: dict, width: float | None = None) -> int:
     """Multiply-adds of a row's network for one scene."""
     with keras.StatelessScope(initialize_variables=False):  # nobody needs the values of its weights
         network = build(name, settings, width)
@@ -110,7 +111,7 @@ def _load(split, settings):
     return datasets.load(settings["data"], split, size=tuple(settings["size"]))
 
 
-def rate_scores(name, data, settings, folder):
+def rate_scores(name: str, data: dict[str, tuple], settings: dict, folder: Path) -> dict[str, float]:
     """Mean IoU on val after a short training with each learning rate: dict rate -> score, 0 if it diverged.
 
     What is known already is read from `folder`, and every new score is written there at once.
@@ -137,12 +138,14 @@ def rate_scores(name, data, settings, folder):
     return scores
 
 
-def best_rate(scores):
+def best_rate(scores: dict[str, float]) -> float:
     """The learning rate with the highest score."""
     return float(max(scores, key=scores.get))
 
 
-def train(name, rate, seed, steps, data, settings, folder):
+def train(
+    name: str, rate: float, seed: int, steps: int, data: dict[str, tuple], settings: dict, folder: Path
+) -> tuple[keras.Model, dict[str, list]]:
     """One training; killed and started again with the same `folder`, it goes on after its last whole epoch.
 
     Returns:
@@ -169,7 +172,7 @@ def train(name, rate, seed, steps, data, settings, folder):
     return model, history
 
 
-def measure_costs(name, settings):
+def measure_costs(name: str, settings: dict) -> dict[str, Any]:
     """What a network costs on this machine; neither time nor memory depends on the values of the weights.
 
     Returns:
@@ -225,20 +228,20 @@ def _print_training_memory(name, settings, steps=3):
 # Reading the stored result, whichever parts it has
 
 
-def trainings(stored):
+def trainings(stored: dict) -> dict[str, dict[int, dict]]:
     """The stored trainings: dict name -> seed -> what was stored; names in the order of `NETWORKS`."""
     found = {name: {seed: stored["results"].get(f"{name}-{seed}") for seed in SEEDS} for name in NETWORKS}
     found = {name: {seed: part for seed, part in seeds.items() if part} for name, seeds in found.items()}
     return {name: seeds for name, seeds in found.items() if seeds}
 
 
-def costs(stored):
+def costs(stored: dict) -> dict[str, dict]:
     """The stored costs: dict name -> what `measure_costs` gave."""
     found = {name: stored["results"].get(f"{name}-{COSTS}") for name in NETWORKS}
     return {name: part for name, part in found.items() if part}
 
 
-def per_seed(stored, score):
+def per_seed(stored: dict, score: str) -> dict[str, dict[int, Any]]:
     """A score on the test scenes: dict name -> seed -> float."""
     return {
         name: {seed: part["test"][score] for seed, part in seeds.items()}
@@ -246,7 +249,7 @@ def per_seed(stored, score):
     }
 
 
-def table(stored):
+def table(stored: dict) -> dict[str, dict[str, tuple[float, float]]]:
     """Mean and standard deviation over the seeds, in percent: dict name -> score -> (mean, spread).
 
     The spread of a single seed is NaN.
@@ -258,7 +261,9 @@ def table(stored):
     }
 
 
-def differences(stored, score="miou", against="starter"):
+def differences(
+    stored: dict, score: str = "miou", against: str = "starter"
+) -> dict[str, tuple[float, float, int]]:
     """By how much each network is better than `against`, compared seed by seed, in percent points.
 
     Returns:
@@ -272,14 +277,14 @@ def differences(stored, score="miou", against="starter"):
     }
 
 
-def class_iou(stored):
+def class_iou(stored: dict) -> dict[str, np.ndarray]:
     """Per-class IoU averaged over the seeds: dict name -> float array [classes]."""
     return {
         name: np.array(list(rows.values()), float).mean(0) for name, rows in per_seed(stored, "iou").items()
     }
 
 
-def trimap(stored):
+def trimap(stored: dict) -> dict[str, dict[int, float]]:
     """Mean IoU in bands along the boundaries, averaged over the seeds: dict name -> width -> float."""
     return {
         name: {int(width): float(np.mean([row[width] for row in rows.values()])) for width in bands}
@@ -288,7 +293,7 @@ def trimap(stored):
     }
 
 
-def curves(stored, what="val_miou"):
+def curves(stored: dict, what: str = "val_miou") -> dict[str, tuple[list, np.ndarray]]:
     """A column of the histories, averaged over the seeds: dict name -> (steps, values)."""
     found = {}
     for name, seeds in trainings(stored).items():
@@ -297,7 +302,7 @@ def curves(stored, what="val_miou"):
     return found
 
 
-def learning_rates(stored):
+def learning_rates(stored: dict) -> dict[str, tuple[float, bool]]:
     """The chosen learning rates: dict name -> (rate, whether it lies at the edge of the grid).
 
     At the edge a still smaller or larger rate might have been better.

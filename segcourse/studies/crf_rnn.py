@@ -6,7 +6,10 @@ iterations. Scored are the test scenes, after every iteration from 0 (the networ
 """
 
 import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -57,7 +60,9 @@ def _fcn8s(train, seed, classes, settings):
     return model
 
 
-def search(val, network, classes, settings):
+def search(
+    val: Sequence[np.ndarray], network: keras.Model, classes: int, settings: dict
+) -> list[dict[str, float]]:
     """The mean IoU of a network with each CRF of the grid: a list of dicts, the parameters and "miou"."""
     images, labels = (values[: settings["search_scenes"]] for values in val)
     logits, grid, results = scoring.logits_of(network, images, settings["batch"]), settings["grid"], []
@@ -83,7 +88,9 @@ def _kernels(images, sigma_spatial, sigma_xy, sigma_rgb):
     return normalized(spatial, images, "after"), normalized(bilateral, images, "after")
 
 
-def with_crf(source, crf, classes, settings, iterations=5):
+def with_crf(
+    source: keras.Model, crf: dict, classes: int, settings: dict, iterations: int = 5
+) -> keras.Model:
     """A new `crf_rnn` with the network of `source`, an `fcn8s` or `crf_rnn`, and a CRF as it starts."""
     crf = {"sigma_spatial": settings["sigma_spatial"], "training_iterations": iterations, **crf}
     with training.precision(settings["precision"]):
@@ -92,7 +99,16 @@ def with_crf(source, crf, classes, settings, iterations=5):
     return model
 
 
-def train(start, crf, trained, iterations, data, seed, classes, settings):
+def train(
+    start: keras.Model,
+    crf: dict,
+    trained: str,
+    iterations: int,
+    data: Sequence[np.ndarray],
+    seed: int,
+    classes: int,
+    settings: dict,
+) -> keras.Model:
     """Go on from one state: train the network alone, everything, or the CRF alone; returns a `crf_rnn`."""
     training.set_seed(seed)
     model = with_crf(start, crf, classes, settings, iterations)
@@ -104,7 +120,7 @@ def train(start, crf, trained, iterations, data, seed, classes, settings):
     return model
 
 
-def measure(labels, maps, classes):
+def measure(labels: np.ndarray, maps: Sequence[np.ndarray], classes: int) -> dict[str, Any]:
     """Scores of the label maps after each iteration: the mean IoU of all, everything of three of them."""
     matrices = [metrics.confusion_matrix(labels, predictions, classes) for predictions in maps]
     return {
@@ -113,7 +129,7 @@ def measure(labels, maps, classes):
     }
 
 
-def maps_by_iteration(model, images, batch, most=10):
+def maps_by_iteration(model: keras.Model, images: np.ndarray, batch: int, most: int = 10) -> list[np.ndarray]:
     """Label maps of a `crf_rnn` after 0, 1, ... `most` iterations: list of uint8 [N, H, W]."""
     network, crf = without_crf(model), model.get_layer("crf")
     maps = [[] for _ in range(most + 1)]
@@ -127,14 +143,14 @@ def maps_by_iteration(model, images, batch, most=10):
     return [np.concatenate(parts) for parts in maps]
 
 
-def learned(model):
+def learned(model: keras.Model) -> dict[str, Any]:
     """The CRF of a `crf_rnn`: its three matrices, float32 [C, C], and the arguments that it is built with."""
     crf = model.get_layer("crf")
     matrices = {weight.name: ops.convert_to_numpy(weight) for weight in crf.weights}
     return {**matrices, "crf": {name: crf.get_config()[name] for name in (*SEARCHED, "sigma_spatial")}}
 
 
-def per_seed(stored, score):
+def per_seed(stored: Mapping, score: str) -> dict[str, list]:
     """A score of each step of the claim: dict name -> list over the seeds."""
     steps = {
         "network": ("network", "0"),
@@ -150,7 +166,7 @@ def per_seed(stored, score):
     }
 
 
-def table(stored):
+def table(stored: Mapping) -> dict[str, dict[str, tuple[float, float]]]:
     """Mean and standard deviation over the seeds, in percent: dict name -> score -> (mean, spread)."""
     names = ("pixel_accuracy", "mean_accuracy", "miou", "boundary_f1")
     return scoring.table({name: per_seed(stored, name) for name in names})

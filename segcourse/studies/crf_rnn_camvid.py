@@ -5,6 +5,7 @@ joint training starts too, is chosen on photographs that the fine-tuning leaves 
 on them, so the network is surer there than on new ones.
 """
 
+import keras
 import numpy as np
 
 from segcourse import datasets, studies
@@ -43,7 +44,7 @@ def _measure(model, images, labels, classes, settings):
     return {**toy.measure(labels, maps, classes), SAMPLE: sample, **toy.learned(model)}
 
 
-def network(crf, settings):
+def network(crf: dict, settings: dict) -> keras.Model:
     """The trained network, with the arguments of its CRF as the result has them: `["joint"]["crf"]`."""
     model = crf_rnn(classes=len(datasets.spec("camvid")), crf=crf, **settings["network"])
     return fitting.read_weights(model, WEIGHTS)

@@ -4,6 +4,10 @@ One network, LargeFOV, on scenes of two sizes; for each size only the rate of th
 batches, learning rates and first weights (VGG16 from ToyCam windows, the rest from the seed) are the same.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
 import numpy as np
 
 from segcourse import datasets, training
@@ -31,21 +35,23 @@ def _one(size, rate, seed, settings):
     return {**scores, "training_loss": history["loss"]}
 
 
-def train(data, seed, settings, **options):
-    """A LargeFOV trained on (images, labels), and its history; the options go to `deeplab_v1`."""
+def train(
+    data: Sequence[np.ndarray], seed: int, settings: dict, rate: int | None = None
+) -> tuple[keras.Model, dict[str, list]]:
+    """A LargeFOV trained on (images, labels), and its history; `rate` is another one than its own for fc6."""
     training.set_seed(seed)
     with training.precision(settings["precision"]):
-        model = deeplab_v1(classes=len(datasets.spec("toycam")), width=settings["width"], **options)
+        model = deeplab_v1(classes=len(datasets.spec("toycam")), width=settings["width"], rate=rate)
     transplant(vgg16_toycam.classifier(settings["width"]), features(model))
     return model, fitting.fit(coarse(model), data, settings, seed, prepare=shrunk)
 
 
-def shrunk(images, labels):
+def shrunk(images: Any, labels: Any) -> tuple[Any, Any]:
     """A batch with labels as small as the network's coarse scores."""
     return images, shrink(labels)
 
 
-def per_seed(stored, scenes, score):
+def per_seed(stored: Mapping, scenes: str, score: str) -> dict[str, list]:
     """A score of each rate on one size of scenes: dict rate -> list over the seeds."""
     rates = stored["settings"]["scenes"][scenes][1]
     names = [f"rate {rate}" for rate in rates]
@@ -54,12 +60,12 @@ def per_seed(stored, scenes, score):
     }
 
 
-def class_iou(stored, scenes):
+def class_iou(stored: Mapping, scenes: str) -> dict[str, np.ndarray]:
     """Per-class IoU averaged over the seeds: dict rate -> float array [classes]."""
     return {rate: np.array(rows, float).mean(0) for rate, rows in per_seed(stored, scenes, "iou").items()}
 
 
-def table(stored, scenes):
+def table(stored: Mapping, scenes: str) -> dict[str, dict[str, tuple[float, float]]]:
     """Mean and standard deviation over the seeds, in percent: dict rate -> score -> (mean, spread)."""
     return scoring.table({score: per_seed(stored, scenes, score) for score in SCORES})
 

@@ -1,5 +1,6 @@
 """A laptop-sized LargeFOV on the photographs of CamVid, started from lesson 01's FCN-8s on the same."""
 
+import keras
 import numpy as np
 
 from segcourse import datasets, training
@@ -12,7 +13,7 @@ from segcourse.studies.deeplab_v1 import shrunk
 WEIGHTS = "deeplab_v1_camvid.weights.h5"
 
 
-def held_out(settings):
+def held_out(settings: dict) -> np.ndarray:
     """Which training photographs are kept for choosing the CRF's parameters: bool [367]."""
     first, last = settings["held_out"]
     place = np.arange(367)
@@ -32,7 +33,7 @@ def _run(part, settings):
     return {**scores, "training_loss": history["loss"]}
 
 
-def network(settings):
+def network(settings: dict) -> keras.Model:
     """The trained network, in float32."""
     return fitting.read_weights(
         deeplab_v1(classes=len(datasets.spec("camvid")), width=settings["width"]), WEIGHTS

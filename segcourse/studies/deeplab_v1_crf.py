@@ -4,6 +4,10 @@ The CRF's parameters are chosen on validation scenes, for each network by itself
 test scenes, before and after.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
+import keras
 import numpy as np
 from keras import ops
 
@@ -30,7 +34,7 @@ def _run(seed, settings):
     return {"search": found, **before_and_after(*data["test"], model, classes, parameters, settings)}
 
 
-def refine(images, logits, batch, **parameters):
+def refine(images: np.ndarray, logits: np.ndarray, batch: int, **parameters: float) -> np.ndarray:
     """Label maps after the CRF, uint8 [N, H, W]."""
     parts = [
         ops.convert_to_numpy(dense_crf(images[i : i + batch], logits[i : i + batch], **parameters)).argmax(-1)
@@ -39,7 +43,9 @@ def refine(images, logits, batch, **parameters):
     return np.concatenate(parts).astype("uint8")
 
 
-def search(images, labels, model, classes, settings):
+def search(
+    images: np.ndarray, labels: np.ndarray, model: keras.Model, classes: int, settings: dict
+) -> list[dict[str, float]]:
     """The mean IoU for each combination on the grid: a list of dicts, the parameters and "miou"."""
     logits, results = logits_of(model, images, settings["batch"]), []
     for parameters in scoring.grid({name: settings["grid"][name] for name in SEARCHED}):
@@ -49,7 +55,9 @@ def search(images, labels, model, classes, settings):
     return results
 
 
-def before_and_after(images, labels, model, classes, parameters, settings):
+def before_and_after(
+    images: np.ndarray, labels: np.ndarray, model: keras.Model, classes: int, parameters: dict, settings: dict
+) -> dict[str, dict]:
     """Scores of the network and of the network with the CRF: dict "before", "after" -> scores."""
     logits = logits_of(model, images, settings["batch"])
     after = refine(images, logits, settings["batch"], **parameters, **settings["fixed"])
@@ -60,13 +68,13 @@ def before_and_after(images, labels, model, classes, parameters, settings):
     }
 
 
-def measure(labels, predictions, classes):
+def measure(labels: np.ndarray, predictions: np.ndarray, classes: int) -> dict[str, Any]:
     """All scores of label maps, with the mean IoU in bands and the accuracy by distance to an outline."""
     scores = scoring.scores(labels, predictions, classes, BANDS)
     return {**scores, "accuracy_by_distance": accuracy_by_distance(labels, predictions)}
 
 
-def accuracy_by_distance(labels, predictions, void=255):
+def accuracy_by_distance(labels: np.ndarray, predictions: np.ndarray, void: int = 255) -> dict[str, list]:
     """Pixel accuracy in rings around the true outlines, and each ring's share of the pixels.
 
     Args:
@@ -94,12 +102,12 @@ def _near(labels, width):
     return ops.convert_to_numpy(highest != -lowest)[..., 0]
 
 
-def per_seed(stored, when, score):
+def per_seed(stored: Mapping, when: str, score: str) -> list:
     """A score "before" or "after" the CRF: list over the seeds."""
     return scoring.by_seed(stored, lambda part: part[when][score])
 
 
-def table(stored):
+def table(stored: Mapping) -> dict[str, dict[str, tuple[float, float]]]:
     """Mean and standard deviation over the seeds, in percent: "before", "after", "gain" -> score -> pair."""
     values = {}
     for score in ("pixel_accuracy", "mean_accuracy", "miou", "boundary_f1"):

@@ -5,6 +5,8 @@ differ in what is added at the start of a stage (a skip or nothing) and in what 
 score layer alone).
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from segcourse import datasets, training
@@ -52,17 +54,17 @@ def _stage(source, network, stage, fixed, train, seed, settings):
     return model
 
 
-def per_seed(stored, score):
+def per_seed(stored: Mapping, score: str) -> dict[str, list]:
     """A score of each variant: dict variant -> list over the seeds."""
     return {v: scoring.by_seed(stored, lambda part, v=v: part[v][score]) for v in VARIANTS}
 
 
-def class_iou(stored):
+def class_iou(stored: Mapping) -> dict[str, np.ndarray]:
     """Per-class IoU averaged over the seeds: dict variant -> float array [classes]."""
     return {v: np.array(rows, float).mean(0) for v, rows in per_seed(stored, "iou").items()}
 
 
-def table(stored):
+def table(stored: Mapping) -> dict[str, dict[str, tuple[float, float]]]:
     """Mean and standard deviation over the seeds, in percent: dict variant -> score -> (mean, spread)."""
     return scoring.table({score: per_seed(stored, score) for score in SCORES})
 

@@ -1,5 +1,7 @@
 """A laptop-sized FCN-8s on the photographs of CamVid, trained in one go from random weights."""
 
+import keras
+
 from segcourse import datasets, training
 from segcourse.models.fcn import fcn8s
 from segcourse.studies import Study
@@ -18,7 +20,7 @@ def _run(part, settings):
     return {**scores, "training_loss": history["loss"]}
 
 
-def network():
+def network() -> keras.Model:
     """The trained network."""
     return fitting.read_weights(
         fcn8s(classes=len(datasets.spec("camvid")), **STUDY.settings["network"]), WEIGHTS

@@ -4,6 +4,8 @@ One encoder, nine ways to come back to full resolution; everything else is the s
 rates, seeds. The loss is balanced by the median frequency; two decoders are trained without balancing too.
 """
 
+from collections.abc import Mapping
+
 import keras
 
 from segcourse import datasets, training
@@ -36,7 +38,7 @@ def _one(decoder, loss, data, seed, settings):
     return {**scoring.measure(model, *data["test"], classes), "training_loss": history["loss"]}
 
 
-def per_seed(stored, score, loss="balanced"):
+def per_seed(stored: Mapping, score: str, loss: str = "balanced") -> dict[str, list]:
     """A score of each decoder: dict decoder -> list over the seeds."""
     decoders = stored["settings"][loss]
     return {
@@ -44,12 +46,12 @@ def per_seed(stored, score, loss="balanced"):
     }
 
 
-def table(stored, loss="balanced"):
+def table(stored: Mapping, loss: str = "balanced") -> dict[str, dict[str, tuple[float, float]]]:
     """Mean and standard deviation over the seeds, in percent: dict decoder -> score -> (mean, spread)."""
     return scoring.table({score: per_seed(stored, score, loss) for score in SCORES})
 
 
-def storage(size=(360, 480)):
+def storage(size: tuple[int, int] = (360, 480)) -> dict[str, int]:
     """Bytes that each decoder of the paper's width keeps from the encoder: dict decoder -> bytes."""
     with keras.StatelessScope(initialize_variables=False):
         return {name: encoder_storage(segnet_basic((*size, 3), decoder=name)) for name in DECODERS}

@@ -6,7 +6,9 @@ seed has six training pictures of its own, and all are scored on the same 50 tes
 """
 
 import functools
+from collections.abc import Mapping
 
+import keras
 import numpy as np
 
 from segcourse import datasets, metrics, prediction, training
@@ -39,7 +41,7 @@ def _variant(seed, settings):
     return measure(model, "test")
 
 
-def train(seed, settings):
+def train(seed: int, settings: dict) -> keras.Model:
     """One training on pictures of the split "train" (seed 1 has the first six), as `settings` say."""
     count, repeats = settings["pictures"], settings["repeats"]
     chosen = np.repeat(np.arange((seed - 1) * count, seed * count), repeats)
@@ -66,7 +68,7 @@ def _grey(images, labels, weights):
     return images[..., :1], labels, weights
 
 
-def measure(model, split):
+def measure(model: keras.Model, split: str) -> dict[str, float]:
     """IoU of the cells and mean IoU over all pictures; the mean over the pictures of each `object_errors`."""
     images, labels = datasets.load("cells", split)
     scores = prediction.evaluate(model, images[..., :1], labels, classes=2)
@@ -76,12 +78,12 @@ def measure(model, split):
     return {"iou": scores["iou"][1], "miou": scores["miou"], **means}
 
 
-def per_seed(stored, score):
+def per_seed(stored: Mapping, score: str) -> dict[str, list]:
     """A score of each variant: dict variant -> list over the seeds."""
     return {v: scoring.by_seed(stored, lambda part, v=v: part[v][score]) for v in VARIANTS}
 
 
-def table(stored):
+def table(stored: Mapping) -> dict[str, dict[str, tuple[float, float]]]:
     """Mean and standard deviation over the seeds: dict variant -> score -> (mean, spread)."""
     return scoring.table({score: per_seed(stored, score) for score in SCORES}, factor=1)
 

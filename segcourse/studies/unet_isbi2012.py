@@ -1,5 +1,8 @@
 """A laptop-sized U-Net on ISBI 2012, as in the paper: valid convolutions, no normalization, a tile a step."""
 
+from typing import Any
+
+import keras
 import numpy as np
 
 from segcourse import datasets, metrics, prediction, training
@@ -14,7 +17,7 @@ WEIGHTS = "unet_isbi2012.weights.h5"
 MARGIN = 92  # what the valid convolutions take from each side
 
 
-def windows(pictures, tile):
+def windows(pictures: np.ndarray, tile: int) -> np.ndarray:
     """Overlapping square windows of pictures [N, H, W, ...] that are mirrored at their edges.
 
     Their middles, without `MARGIN`, cover the pictures.
@@ -55,13 +58,13 @@ def _run(part, settings):
     return {**measure(plain, settings["score_tile"]), "training_loss": history["loss"]}
 
 
-def probabilities(model, images, tile):
+def probabilities(model: keras.Model, images: np.ndarray, tile: int) -> np.ndarray:
     """How likely every pixel is cell and no membrane: float32 [N, H, W]."""
     logits = np.stack([prediction.tiled_logits(model, image, tile) for image in images])
     return 1 / (1 + np.exp(logits[..., 0] - logits[..., 1]))
 
 
-def measure(model, tile):
+def measure(model: keras.Model, tile: int) -> dict[str, Any]:
     """Scores on the held-out slices: of the labels, and errors over thresholds on the probability of a cell.
 
     The challenge takes the best threshold for each of its errors; `rand_error` and `pixel_error` are at 0.5.

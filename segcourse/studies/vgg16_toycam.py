@@ -1,5 +1,7 @@
 """The classifier of lesson 01: a narrow VGG16 that names the class at the centre of a ToyCam window."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -12,7 +14,9 @@ from segcourse.studies.core import fitting
 WEIGHTS = "vgg16_toycam.weights.h5"
 
 
-def draw_windows(images, labels, count, side, seed):
+def draw_windows(
+    images: np.ndarray, labels: np.ndarray, count: int, side: int, seed: Any
+) -> tuple[np.ndarray, np.ndarray]:
     """Windows around random pixels, the classes drawn evenly.
 
     Args:
@@ -56,7 +60,7 @@ def _run(part, settings):
     return measure(model, settings)
 
 
-def measure(model, settings):
+def measure(model: keras.Model, settings: dict) -> dict[str, Any]:
     """How often the classifier is right on windows of the split "val", in all and by class."""
     images, labels = datasets.load("toycam", "val")
     count, side = settings["test_windows"], settings["window"]
@@ -68,7 +72,7 @@ def measure(model, settings):
     }
 
 
-def classifier(width):
+def classifier(width: float) -> keras.Model:
     """The trained classifier."""
     return fitting.read_weights(vgg16((96, 96, 3), len(datasets.spec("toycam")), width), WEIGHTS)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 
-def run_on_gpu(model, images, logits):
+def run_on_gpu(model: str, images: str, logits: str) -> None:
     """`images` (.npy, [N, H, W, C]) through `model` on the GPU alone; the result goes to `logits` (.npy)."""
     from ai_edge_litert.compiled_model import CompiledModel, HardwareAccelerator
 
@@ -26,7 +26,7 @@ def run_on_gpu(model, images, logits):
     np.save(logits, np.stack(results).reshape(-1, *details["shape"][1:]))
 
 
-def peak_memory(model, threads):
+def peak_memory(model: str, threads: str) -> None:
     """Print the process' peak memory in bytes: before it has the file, and after computing one image."""
     from ai_edge_litert.interpreter import Interpreter
 

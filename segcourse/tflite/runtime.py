@@ -119,7 +119,7 @@ class Agreement:
         """The largest difference as a share of the range of the expected logits."""
         return self.largest_difference / self.logit_range
 
-    def failures(self, quantization=None):
+    def failures(self, quantization: str | None = None) -> list[str]:
         """What speaks against the two being the same network, in words; empty if nothing does.
 
         Args:

@@ -37,11 +37,11 @@ class Scene:
     image: np.ndarray
     labels: np.ndarray
     depth: np.ndarray
-    layers: tuple
+    layers: tuple[Layer, ...]
     world: World
 
 
-def scene(seed, index, size=(96, 128)):
+def scene(seed: int, index: int, size: tuple[int, int] = (96, 128)) -> Scene:
     """The `Scene` number `index` of stream `seed` at `size` (rows, columns), each at least 32.
 
     Raises ValueError for a negative number or a bad size.
@@ -52,7 +52,9 @@ def scene(seed, index, size=(96, 128)):
     return Scene(image, canvas.labels, canvas.depth, tuple(canvas.layers), world)
 
 
-def render(seed, count, size=(96, 128), start=0):
+def render(
+    seed: int, count: int, size: tuple[int, int] = (96, 128), start: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Scenes start .. start + count - 1 of a stream: (images uint8[N, H, W, 3], labels uint8[N, H, W])."""
     _check(seed, start, size)
     if count < 0:
@@ -64,7 +66,9 @@ def render(seed, count, size=(96, 128), start=0):
     return images, labels
 
 
-def load(split, size=None, count=None):
+def load(
+    split: str, size: tuple[int, int] | None = None, count: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The first `count` scenes (default: all) of "train" (800), "val" (100) or "test" (100).
 
     At `size`, by default (96, 128): (images uint8[N, H, W, 3], labels uint8[N, H, W]). The whole split is

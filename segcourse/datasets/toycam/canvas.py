@@ -6,6 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .colors import Color
+from .coverage import Box
+from .world import World
+
 LAMPLIGHT = np.array((0.75, 0.62, 0.42), np.float32).reshape(3, 1, 1)
 
 
@@ -18,12 +22,12 @@ class Layer(NamedTuple):
 
     class_id: int
     depth: np.ndarray
-    box: tuple
+    box: Box
     alpha: np.ndarray
 
 
 @lru_cache(1024)
-def vector(color):
+def vector(color: Color) -> np.ndarray:
     """float32[3, 1, 1] of an RGB tuple; shared, so never changed in place."""
     return np.array(color, np.float32).reshape(3, 1, 1)
 
@@ -31,7 +35,7 @@ def vector(color):
 class Canvas:
     """The picture being painted: colour float32[3, H, W], labels uint8, depth float32, layers so far."""
 
-    def __init__(self, world, size):
+    def __init__(self, world: World, size: tuple[int, int]):
         self.world, (self.rows, self.columns) = world, size
         camera = world.camera
         self.focal = camera.focal * self.columns
@@ -47,18 +51,26 @@ class Canvas:
         self.shade = self.pools = self.dark = None
         self.cover = np.full(self.columns, float(self.rows))  # per column, the row from which houses hide all
 
-    def clearness(self, z):
+    def clearness(self, z: float | np.ndarray) -> float | np.ndarray:
         """Share of an object's own colour that survives the haze at distance z."""
         thin = 1.0 / (1.0 + z / (2.0 * self.world.light.fog_distance))
         return thin * thin
 
-    def u(self, x, z):
+    def u(self, x: float, z: float) -> float:
         return self.cx + self.focal * (x - self.world.camera.x) / z
 
-    def v(self, y, z):
+    def v(self, y: float, z: float) -> float:
         return self.cy + self.focal * (self.world.camera.height - y) / z
 
-    def paint(self, class_id, box, alpha, color, z, premultiplied=False):
+    def paint(
+        self,
+        class_id: int,
+        box: Box,
+        alpha: np.ndarray,
+        color: np.ndarray,
+        z: float | np.ndarray,
+        premultiplied: bool = False,
+    ) -> None:
         """Lay `color` float32[3, h, w] (broadcastable) over the picture and record the layer."""
         top, left, bottom, right = box
         part = self.color[:, top:bottom, left:right]
@@ -74,7 +86,7 @@ class Canvas:
         np.copyto(self.depth[top:bottom, left:right], depth, where=solid)
         self.layers.append(Layer(class_id, depth, box, alpha))
 
-    def sunlight(self, x, z):
+    def sunlight(self, x: float, z: float) -> np.ndarray:
         """Light on something whose foot is at (x, z): the ground's shade there, softened."""
         row, column = floor(self.v(0.0, z)), floor(self.u(x, z))
         top = self.rows - self.shade.shape[0]

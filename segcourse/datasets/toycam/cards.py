@@ -3,25 +3,26 @@
 import numpy as np
 
 from . import sprites
+from .canvas import Canvas
 from .coverage import clip, span
-from .sprites import ALPHA, FIXED, GLOW
-from .world import BICYCLIST, PEDESTRIAN, SIGN, TREE
+from .sprites import ALPHA, FIXED, GLOW, Sprite
+from .world import BICYCLIST, PEDESTRIAN, SIGN, TREE, Thing
 
 CLASS_OF = {"tree": TREE, "pedestrian": PEDESTRIAN, "bicyclist": BICYCLIST, "sign": SIGN}
 
 
-def paint_card(canvas, t):
+def paint_card(canvas: Canvas, t: Thing) -> None:
     """A tree, a pedestrian, a bicyclist or a sign."""
     card(canvas, CLASS_OF[t.kind], t, sprite_of(t))
 
 
-def sprite_of(t):
+def sprite_of(t: Thing) -> Sprite:
     """The sprite of a tree, a pedestrian, a bicyclist or a sign."""
     style = t.style if t.kind == "bicyclist" else (t.style,)
     return getattr(sprites, t.kind)(*style)
 
 
-def card(canvas, class_id, t, sprite):
+def card(canvas: Canvas, class_id: int, t: Thing, sprite: Sprite) -> None:
     """An upright picture facing the camera at (t.x, t.y, t.z)."""
     left, right = canvas.u(t.x - t.width / 2, t.z), canvas.u(t.x + t.width / 2, t.z)
     upper, lower = canvas.v(t.y + t.height, t.z), canvas.v(t.y, t.z)
@@ -36,7 +37,7 @@ def card(canvas, class_id, t, sprite):
     canvas.paint(class_id, (r0, c0, r1, c1), planes[ALPHA], own, float(t.z), premultiplied=True)
 
 
-def painted(planes, t):
+def painted(planes: np.ndarray, t: Thing) -> np.ndarray:
     """Sprite colours with the thing's own paints in the three slots."""
     own = planes[FIXED]
     for slot, paint in enumerate(np.array(t.colors, np.float32).reshape(-1, 3, 1, 1)):
@@ -44,7 +45,7 @@ def painted(planes, t):
     return own
 
 
-def level_for(levels, rows, columns=0):
+def level_for(levels: list[np.ndarray], rows: float, columns: float = 0) -> np.ndarray:
     """The smallest level of a sprite that still has this many rows and columns, or the largest there is."""
     enough = levels[0]
     for smaller in levels[1:]:

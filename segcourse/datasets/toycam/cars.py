@@ -3,14 +3,15 @@
 import numpy as np
 
 from . import sprites
+from .canvas import Canvas
 from .cards import card, level_for, painted
 from .coverage import clip
 from .sprites import ALPHA
 from .walls import receding
-from .world import CAR
+from .world import CAR, Thing
 
 
-def car(canvas, t):
+def car(canvas: Canvas, t: Thing) -> None:
     """End view on the near side of a box, and its flank as a picture on the receding side wall."""
     kind, view = t.style
     if view in ("left", "right"):

@@ -1,5 +1,9 @@
 """Paints of the ToyCam world and how they vary from thing to thing."""
 
+from .noise import Draws
+
+Color = tuple[float, float, float]  # RGB, each in about 0..1
+
 WALLS = (
     (0.72, 0.40, 0.30),
     (0.60, 0.33, 0.26),
@@ -46,12 +50,12 @@ GROUNDS = ((0.52, 0.50, 0.47), (0.44, 0.40, 0.35), (0.58, 0.56, 0.53), (0.47, 0.
 SHADES_OF_ROAD = ((0.36, 0.36, 0.37), (0.42, 0.41, 0.40), (0.31, 0.31, 0.33), (0.46, 0.44, 0.42))
 
 
-def jitter(d, color, amount=0.06):
+def jitter(d: Draws, color: Color, amount: float = 0.06) -> Color:
     """`color`, lighter or darker by up to `amount`, and each channel by up to half of it on its own."""
     common = d(-amount, amount)
     return tuple([min(0.97, max(0.03, c + common + d(-amount, amount) * 0.5)) for c in color])
 
 
-def scaled(color, factor):
+def scaled(color: Color, factor: float) -> Color:
     """`color` times `factor`."""
     return tuple([c * factor for c in color])

@@ -4,14 +4,14 @@ from math import floor
 
 import numpy as np
 
-from .canvas import LAMPLIGHT, vector
+from .canvas import LAMPLIGHT, Canvas, vector
 from .coverage import band, clip, clip01, grid, pulses
 from .noise import lookup, noise, smooth
 from .shadows import contacts, shadows
 from .world import PAVEMENT, ROAD
 
 
-def ground(canvas):
+def ground(canvas: Canvas) -> None:
     """Pavement everywhere below the horizon, the road over it; both lit by `canvas.shade`."""
     world = canvas.world
     top = max(0, floor(canvas.cy) + 1)

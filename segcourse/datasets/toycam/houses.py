@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from .canvas import LAMPLIGHT, vector
+from .canvas import LAMPLIGHT, Canvas, vector
 from .coverage import band, clip01, grid, pulses, span
 from .noise import lookup, noise
-from .walls import facing, receding
-from .world import BUILDING
+from .walls import Plane, facing, receding
+from .world import BUILDING, Thing
 
 
-def house(canvas, t):
+def house(canvas: Canvas, t: Thing) -> None:
     """The wall that runs along the street, then the front; a front beside the camera cannot be seen."""
     x0, x1 = t.x - t.width / 2, t.x + t.width / 2
     camera_x = canvas.world.camera.x
@@ -87,7 +87,7 @@ def _convex(canvas, points):
     return box, clip01(alpha + 0.5)
 
 
-def facade(canvas, t, p, lit):
+def facade(canvas: Canvas, t: Thing, p: Plane, lit: np.ndarray) -> np.ndarray:
     """Colour float32[3, h, w] of a wall: plaster, framed windows, a ground floor, a cornice, lit rooms."""
     (pitch_x, pitch_y, share_x, share_y), _, _, shop, seed = t.style
     wall, _, trim, accent = t.colors

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from .canvas import vector
+from .canvas import Canvas, vector
 from .coverage import clip, clip01, grid, span
-from .noise import noise
+from .noise import Draws, noise
 
 
-def develop(canvas, draws):
+def develop(canvas: Canvas, draws: Draws) -> np.ndarray:
     """The picture that a camera takes of the canvas: uint8[H, W, 3]."""
     _lamp_glows(canvas)
     if canvas.world.light.rain:

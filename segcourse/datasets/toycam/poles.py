@@ -4,12 +4,12 @@ from math import floor
 
 import numpy as np
 
-from .canvas import vector
+from .canvas import Canvas, vector
 from .coverage import grid, overlap, span
-from .world import POLE
+from .world import POLE, Thing
 
 
-def pole(canvas, t):
+def pole(canvas: Canvas, t: Thing) -> None:
     """A post; a lamp also has an arm towards the road and a head."""
     light, inward = canvas.sunlight(t.x, t.z) * vector(t.colors[0]), -1.0 if t.flip else 1.0
     half = t.width / 2

@@ -11,15 +11,17 @@ from .coverage import span
 from .ground import ground
 from .houses import house
 from .lens import develop
+from .noise import Draws
 from .poles import pole
 from .sky import hills, sky
 from .walls import fence, hedge
+from .world import Thing, World
 
 PAINTERS = {"house": house, "fence": fence, "hedge": hedge, "hills": hills, "pole": pole, "car": car}
 PAINTERS |= dict.fromkeys(CLASS_OF, paint_card)
 
 
-def rasterise(world, size, draws):
+def rasterise(world: World, size: tuple[int, int], draws: Draws) -> tuple[Canvas, np.ndarray]:
     """The canvas of a world with its finished picture: (canvas, uint8[H, W, 3])."""
     canvas = Canvas(world, size)
     sky(canvas)
@@ -30,7 +32,7 @@ def rasterise(world, size, draws):
     return canvas, develop(canvas, draws)
 
 
-def visible(canvas):
+def visible(canvas: Canvas) -> list[tuple[Thing, np.ndarray]]:
     """(thing, cover) of the things not wholly behind nearer houses, far to near.
 
     `cover` float64[W]: in each column, everything from this row down is hidden by nearer houses.

@@ -1,8 +1,9 @@
 """What stands beside the street: houses, fences, trees, lamps, signs."""
 
 from .colors import LEAVES, PAINTS, ROOFS, WALLS, jitter
+from .noise import Draws
 from .sprites import SIGNS, TREES
-from .world import Thing
+from .world import Thing, World
 
 TRIMS = ((0.9, 0.88, 0.84), (0.35, 0.3, 0.28), (0.7, 0.68, 0.65))
 WOODS = ((0.45, 0.33, 0.22), (0.9, 0.9, 0.88), (0.25, 0.3, 0.26))
@@ -10,7 +11,7 @@ SIGN_PAINTS = ((0.08, 0.35, 0.2), (0.1, 0.25, 0.6), (0.9, 0.75, 0.15), (0.45, 0.
 METALS = ((0.42, 0.43, 0.44), (0.62, 0.63, 0.63), (0.2, 0.22, 0.22), (0.35, 0.28, 0.2))
 
 
-def backdrop(world, d):
+def backdrop(world: World, d: Draws) -> None:
     """Far hills or woods behind everything, a skyline, and sometimes houses that close the street."""
     world.things.append(
         Thing("hills", 0.0, 600.0, 0.0, d(8.0, 45.0), style=d.whole(0, 255), colors=(d.pick(LEAVES),))
@@ -24,7 +25,7 @@ def backdrop(world, d):
             world.things.append(_house(d, -24.0 + number * 16.0, z, 15.9, 10.0, d(7.0, 18.0)))
 
 
-def roadside(world, d, edge):
+def roadside(world: World, d: Draws, edge: float) -> None:
     """One side of the street, near to far: houses with a fence or hedge before them, trees, poles, signs."""
     street, kind = world.street, d.pick(("canyon", "canyon", "villas", "villas", "park"))
     outer = street.half + street.pavement

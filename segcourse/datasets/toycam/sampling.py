@@ -8,7 +8,7 @@ from .weather import sample_light
 from .world import Camera, Street, World
 
 
-def sample(seed, index):
+def sample(seed: int, index: int) -> World:
     """The `World` of scene `index` of stream `seed`."""
     d = Draws(seed, index)
     side = 1.0 if d.chance(0.5) else -1.0

@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from .canvas import Canvas
 from .cards import sprite_of
 from .coverage import band, clip01, span
 from .sprites import ALPHA
 
 
-def shadows(canvas, x, z):
+def shadows(canvas: Canvas, x: np.ndarray, z: np.ndarray) -> None:
     """A ground point is dark where the sun's ray through it meets something's upright card or wall."""
     shift_x, shift_z = canvas.world.light.shadow
     for t in canvas.world.things:
@@ -65,7 +66,7 @@ def _card_shadow(canvas, t, x, z, shift_x, shift_z):
     np.minimum(part, 1.0 - alpha[rows, columns] * 0.9, out=part, where=inside)
 
 
-def contacts(canvas, x, z):
+def contacts(canvas: Canvas, x: np.ndarray, z: np.ndarray) -> None:
     """Soft dark patches under cars, people and trees, kept apart because they also dim the sky's light."""
     canvas.dark = dark = np.ones(x.shape, np.float32)
     top = canvas.rows - dark.shape[0]

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from .canvas import Layer, vector
+from .canvas import Canvas, Layer, vector
 from .coverage import clip01, grid, span
 from .noise import lookup, noise, smooth
-from .world import SKY, TREE
+from .world import SKY, TREE, Thing
 
 
-def sky(canvas):
+def sky(canvas: Canvas) -> None:
     """The sky down to the horizon, at infinite depth."""
     light = canvas.world.light
     box = (0, 0, min(canvas.rows, int(canvas.cy) + 2), canvas.columns)
@@ -50,7 +50,7 @@ def _glow(across, up, shadow):
     return 0.02 / (distance + 0.02) + 2.0 * (distance < 0.0012)
 
 
-def hills(canvas, t):
+def hills(canvas: Canvas, t: Thing) -> None:
     """The far wooded ridge along the horizon."""
     r0, r1 = span(canvas.v(t.height * 1.6, t.z), canvas.cy + 1.5, canvas.rows)
     box = (r0, 0, r1, canvas.columns)

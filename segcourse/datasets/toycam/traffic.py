@@ -1,11 +1,12 @@
 """Who uses the street: cars, riders, people on foot."""
 
 from .colors import CLOTHES, PAINTS, SKIN, WALLS, jitter, scaled
+from .noise import Draws
 from .sprites import CARS
-from .world import Thing
+from .world import Thing, World
 
 
-def traffic(world, d, side):
+def traffic(world: World, d: Draws, side: float) -> None:
     """`side` is the half of the road on which the camera drives: cars there show their backs."""
     street = world.street
     for edge in (-1.0, 1.0):
@@ -37,7 +38,7 @@ def _car(world, d, x, z, view, kind=None):
         world.things.append(Thing("car", x, z, *box, 0.0, (kind, view), colors, view == "right"))
 
 
-def people(world, d):
+def people(world: World, d: Draws) -> None:
     """People on the pavements and crossing the road, and riders near the kerb or before the camera."""
     street = world.street
     for _ in range(d.whole(3, 9)):

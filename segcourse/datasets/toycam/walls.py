@@ -5,10 +5,10 @@ from math import ceil
 
 import numpy as np
 
-from .canvas import vector
-from .coverage import band, clip, clip01, grid, overlap, pulses, span
+from .canvas import Canvas, vector
+from .coverage import Box, band, clip, clip01, grid, overlap, pulses, span
 from .noise import lookup, noise
-from .world import FENCE, TREE
+from .world import FENCE, TREE, Thing
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Plane:
     da, dy: metres that a pixel spans in these directions; z: distance from the camera.
     """
 
-    box: tuple
+    box: Box
     alpha: np.ndarray
     a: np.ndarray
     y: np.ndarray
@@ -28,7 +28,7 @@ class Plane:
     z: np.ndarray
 
 
-def facing(canvas, x0, x1, y0, y1, z):
+def facing(canvas: Canvas, x0: float, x1: float, y0: float, y1: float, z: float) -> Plane | None:
     """The `Plane` of a wall across the view, or None where nothing of it shows."""
     left, right, upper, lower = canvas.u(x0, z), canvas.u(x1, z), canvas.v(y1, z), canvas.v(y0, z)
     (r0, r1), (c0, c1) = span(upper, lower, canvas.rows), span(left, right, canvas.columns)
@@ -44,7 +44,7 @@ def facing(canvas, x0, x1, y0, y1, z):
     return Plane(box, alpha, a, y, step, step, z)
 
 
-def receding(canvas, x, z0, z1, y0, y1):
+def receding(canvas: Canvas, x: float, z0: float, z1: float, y0: float, y1: float) -> Plane | None:
     """The `Plane` of a wall along the view at side x, from z0 to z1, or None where nothing of it shows."""
     aside, z0 = x - canvas.world.camera.x, max(z0, 0.8)
     if abs(aside) < 0.05 or z1 <= z0:
@@ -78,7 +78,7 @@ def _uncovered(canvas, r0, r1, c0, c1):
     return r0, min(r1, ceil(cover.max()) + 1), c0 + int(free[0]), c0 + int(free[-1]) + 1
 
 
-def fence(canvas, t):
+def fence(canvas: Canvas, t: Thing) -> None:
     """One panel of a fence or low wall along the street, with its posts."""
     p = receding(canvas, t.x, t.z, t.z + t.length, 0.0, t.height)
     if p is None:
@@ -109,7 +109,7 @@ def _panel(t, p, a, post):
     return np.float32(1.0), 1.0 - 0.3 * joints + rim
 
 
-def hedge(canvas, t):
+def hedge(canvas: Canvas, t: Thing) -> None:
     """One panel of a hedge: leaves with a ragged top."""
     p = receding(canvas, t.x, t.z, t.z + t.length, 0.0, t.height)
     if p is None:

@@ -1,25 +1,18 @@
 """Weather and time of day: the light of a scene."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from .colors import jitter, scaled
-from .world import Light
+from .noise import Draws
+from .world import Air, Light
 
 
-class Weather(NamedTuple):
-    """Bounds of a scene's light; `weight` is its share of the scenes, colours are RGB factors around 1."""
+@dataclass(frozen=True, kw_only=True)
+class Weather(Air):
+    """A kind of weather, from which each scene departs a little; `weight` is its share of the scenes."""
 
     name: str
     weight: float
-    sun: tuple
-    ambient: tuple
-    zenith: tuple
-    skyline: tuple
-    fog_distance: float
-    clouds: float
-    cloud_shade: float
-    night: bool = False
-    rain: float = 0.0
 
 
 WEATHER = (
@@ -105,7 +98,7 @@ WEATHER = (
 )
 
 
-def sample_light(d):
+def sample_light(d: Draws) -> Light:
     """The `Light` of one scene."""
     weather = _weather(d())
     exposure = d(0.82, 1.16)

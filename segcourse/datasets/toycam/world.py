@@ -8,6 +8,8 @@ a thing gives the next frame of a film.
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from .colors import Color
+
 CLASSES = (
     "sky",
     "building",
@@ -35,23 +37,29 @@ class Camera:
     horizon: float
 
 
-@dataclass(frozen=True)
-class Light:
-    """Colours are RGB factors around 1; `shadow` is the (x, z) offset of a shadow per metre of height."""
+@dataclass(frozen=True, kw_only=True)
+class Air:
+    """What the weather makes of the light; colours are RGB factors around 1."""
 
-    sun: tuple
-    ambient: tuple
-    zenith: tuple
-    skyline: tuple
+    sun: Color
+    ambient: Color
+    zenith: Color
+    skyline: Color
     fog_distance: float
     clouds: float
     cloud_shade: float
-    shadow: tuple
-    night: bool
-    rain: float
-    cast: tuple
+    night: bool = False
+    rain: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Light(Air):
+    """The light of one scene; `shadow` is the (x, z) offset of a shadow per metre of height."""
+
+    shadow: tuple[float, float]
+    cast: Color
     noise: float
-    drift: tuple  # offsets into the noise tables: clouds, asphalt
+    drift: tuple[int, int]  # offsets into the noise tables: clouds, asphalt
 
 
 @dataclass(frozen=True)
@@ -60,14 +68,14 @@ class Street:
 
     half: float
     pavement: float
-    junction: tuple | None
+    junction: tuple[float, float] | None
     zebra: float | None
     dash: float
-    yard: tuple
-    slab: tuple
-    asphalt: tuple
+    yard: Color
+    slab: Color
+    asphalt: Color
 
-    def crosses(self, z, length=0.0):
+    def crosses(self, z: float, length: float = 0.0) -> bool:
         """Whether the crossing street needs some of the stretch from z to z + length."""
         crossing = self.junction
         return crossing is not None and z < crossing[1] + 1.0 and crossing[0] - 1.0 < z + length
@@ -84,7 +92,7 @@ class Thing(NamedTuple):
     length: float = 0.0
     y: float = 0.0
     style: object = 0
-    colors: tuple = ()
+    colors: tuple[Color, ...] = ()
     flip: bool = False
 
 
@@ -95,9 +103,9 @@ class World:
     camera: Camera
     light: Light
     street: Street
-    things: list = field(default_factory=list)
+    things: list[Thing] = field(default_factory=list)
 
-    def is_free(self, x, z, width, length, margin=0.3):
+    def is_free(self, x: float, z: float, width: float, length: float, margin: float = 0.3) -> bool:
         """Whether no solid thing stands in the rectangle around x and from z to z + length."""
         for t in self.things:
             gap = (width + t.width) / 2 + margin

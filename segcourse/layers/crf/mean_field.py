@@ -12,6 +12,29 @@ from segcourse.layers.crf.lattice import BilateralFilter
 from segcourse.layers.crf.spatial import SpatialFilter
 
 
+def _iterated(logits, pairwise, compatibility, iterations):
+    scores = logits
+    for _ in range(iterations):
+        marginals = ops.softmax(scores)
+        scores = logits
+        for weight, kernel_filter in pairwise:
+            message = weight * kernel_filter(marginals)
+            if compatibility is not None:
+                message = -ops.matmul(message, ops.transpose(compatibility))
+            scores = scores + message  # not +=, which could change the caller's logits
+    return scores
+
+
+def _check_inference(logits, iterations):
+    if logits.shape[-1] < 2:
+        raise ValueError(
+            f"logits of shape {tuple(logits.shape)} have {logits.shape[-1]} class: a CRF needs at least two "
+            "on the last axis. Give an object and its background a channel each."
+        )
+    if iterations < 0:
+        raise ValueError(f"iterations = {iterations}: give a whole number of 0 or more.")
+
+
 def mean_field(logits, pairwise, compatibility=None, iterations=10):
     """Mean-field inference: every pixel's scores, corrected again and again by those of all pixels alike.
 
@@ -36,19 +59,6 @@ def mean_field(logits, pairwise, compatibility=None, iterations=10):
     if crf_kernels.serves(logits, pairwise, compatibility):
         return crf_kernels.mean_field(_iterated, logits, pairwise, iterations)
     return _iterated(logits, pairwise, compatibility, iterations)
-
-
-def _iterated(logits, pairwise, compatibility, iterations):
-    scores = logits
-    for _ in range(iterations):
-        marginals = ops.softmax(scores)
-        scores = logits
-        for weight, kernel_filter in pairwise:
-            message = weight * kernel_filter(marginals)
-            if compatibility is not None:
-                message = -ops.matmul(message, ops.transpose(compatibility))
-            scores = scores + message  # not +=, which could change the caller's logits
-    return scores
 
 
 NORMALIZATIONS = ("none", "symmetric", "after")
@@ -83,16 +93,6 @@ class Normalized:
 
     def __call__(self, values):
         return self.after * self.filter(values if self.before is None else self.before * values)
-
-
-def _check_inference(logits, iterations):
-    if logits.shape[-1] < 2:
-        raise ValueError(
-            f"logits of shape {tuple(logits.shape)} have {logits.shape[-1]} class: a CRF needs at least two "
-            "on the last axis. Give an object and its background a channel each."
-        )
-    if iterations < 0:
-        raise ValueError(f"iterations = {iterations}: give a whole number of 0 or more.")
 
 
 def dense_crf(

@@ -35,9 +35,7 @@ class SpatialFilter:
 
     Args:
         height, width: of the images, in pixels; whole numbers, or scalar tensors.
-        sigma: the bandwidth in pixels.
-
-    Raises ValueError unless `sigma` is finite and positive.
+        sigma: the bandwidth in pixels; ValueError unless it is finite and positive.
     """
 
     def __init__(self, height, width, sigma):

@@ -33,7 +33,6 @@ def fit(
     class_weights: Sequence[float] | None = None,
     lr_factors: Mapping[str, float] | None = None,
     prepare: Callable | None = None,
-    **options,
 ) -> dict[str, list]:
     """Train a model and return its history.
 
@@ -45,14 +44,13 @@ def fit(
         class_weights: of the loss.
         lr_factors: by layer name, factors on the learning rate.
         prepare: function (images, labels) -> what the model takes, for every batch.
-        options: for `training.fit`.
     """
     epochs, batch = settings["epochs"], settings["batch"]
     augment = datasets.Augment(**settings["augment"])
     batches = datasets.epochs(*data, batch, augment=augment, seed=seed)
     compile(model, settings, len(data[0]), class_weights=class_weights, lr_factors=lr_factors)
     prepared = batches if prepare is None else lambda epoch: batches(epoch).map(prepare)
-    return training.fit(model, prepared, epochs=epochs, **options)
+    return training.fit(model, prepared, epochs=epochs)
 
 
 def compile(

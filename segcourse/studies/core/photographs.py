@@ -1,6 +1,7 @@
 """The common study on photographs: a network on CamVid at 360x480, scored as its weights are stored."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -21,7 +22,7 @@ SETTINGS = {
 }
 
 
-def photographs(name: str, build: Callable[..., keras.Model], cost: str, **changes) -> Study:
+def photographs(name: str, build: Callable[..., keras.Model], cost: str, **changes: Any) -> Study:
     """The study `camvid-NAME` of a network. Its module holds no more than `STUDY = photographs(...)`.
 
     The last weights are kept, not the best: nothing is chosen on the photographs that are scored.

@@ -14,7 +14,9 @@ import hashlib
 import itertools
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import keras
@@ -23,9 +25,12 @@ from keras import ops
 
 from segcourse import datasets, metrics, prediction, training
 from segcourse.datasets import cells, toycam
+from segcourse.jsonable import jsonable
 from segcourse.studies.core import fitting, store
+from segcourse.studies.core.study import Study
 
 STEPS = 3
+DIGITS = 6  # significant ones that are stored of a number
 SAMPLES = 32
 PIXELS = 12_288  # of a batch that is trained on: as many pictures of it as fit, at least one
 STEPPED = 3  # different networks that are trained; of any others the logits and all that is exact are noted
@@ -47,7 +52,7 @@ class ProbeError(RuntimeError):
     """The study cannot be probed; the message says why."""
 
 
-def take(study, parts=None):
+def take(study: Study, parts: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
     """The probe of a `Study`: a dict by part, in a form that JSON can hold.
 
     Args:
@@ -70,10 +75,10 @@ def _take(study, part):
             "The study neither trained by training.fit nor read weights: there is nothing to note."
         )
     notes = {"read": watch.read, "trainings": watch.trainings, "predictions": watch.predictions}
-    return _rounded({**notes, "result": result})
+    return jsonable({**notes, "result": result}, DIGITS)
 
 
-def differences(old, new):
+def differences(old: dict, new: dict) -> list[str]:
     """What two probes disagree on, in words: a list of lines, empty if the behaviour is the same."""
     return list(_differences("", old, new))
 
@@ -378,16 +383,3 @@ def _number(value):
 def _plain_name(path):
     """A weight's path without the numbers that Keras gives to layers without a name."""
     return re.sub(r"_\d+(?=/|$)", "", path)
-
-
-def _rounded(value):
-    """The value as JSON gives it back, numbers with six digits; NaN becomes None."""
-    if isinstance(value, dict):
-        return {str(key): _rounded(item) for key, item in value.items()}
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
-    if isinstance(value, float):
-        return None if value != value else float(f"{value:.6g}")
-    return value

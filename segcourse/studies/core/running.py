@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from segcourse.jsonable import jsonable
 from segcourse.studies.core import state as states
-from segcourse.studies.core.store import plain, score, source_digest, weight_digests, write
+from segcourse.studies.core.store import score, source_digest, weight_digests, write
 from segcourse.studies.core.study import get
 from segcourse.training import environment
 
@@ -52,7 +53,7 @@ def run(
             report(f"{name}, {part}: already done")
             continue
         start = time.perf_counter()
-        state["results"][part] = plain(study.run(part, study.settings))
+        state["results"][part] = jsonable(study.run(part, study.settings))
         state.get("probe", {}).pop(part, None)  # those of other parts stay
         state["seconds"] += time.perf_counter() - start
         write(path, _complete(state, study))
@@ -72,7 +73,7 @@ def _state(name, study, path):
         "title": study.title,
         "command": f"segcourse study {name}",
         "version": study.version,
-        "settings": plain(study.settings),
+        "settings": jsonable(study.settings),
         "source": source_digest(name),
         "results": {},
         "seconds": 0.0,

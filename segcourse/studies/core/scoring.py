@@ -13,7 +13,9 @@ from segcourse import datasets, metrics, prediction
 BANDS = (1, 2, 4, 8, 16)  # pixels, half widths of the bands around true outlines
 
 
-def scores(labels, predictions, classes: int, bands: Sequence[int] = ()) -> dict[str, Any]:
+def scores(
+    labels: np.ndarray, predictions: np.ndarray, classes: int, bands: Sequence[int] = ()
+) -> dict[str, Any]:
     """All scores of label maps: `metrics.scores`, `boundary_f1`, and the mean IoU in bands as `trimap_iou`.
 
     Args:
@@ -30,27 +32,35 @@ def scores(labels, predictions, classes: int, bands: Sequence[int] = ()) -> dict
 
 
 def measure(
-    model: keras.Model, images, labels, classes: int, bands: Sequence[int] = (), batch_size: int = 8
+    model: keras.Model,
+    images: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    bands: Sequence[int] = (),
+    batch_size: int = 8,
 ) -> dict[str, Any]:
     """The `scores` of a network on a whole split."""
     return scores(labels, prediction.predict(model, images, batch_size=batch_size), classes, bands)
 
 
-def on_photographs(model: keras.Model, name: str = "camvid", **options) -> dict[str, Any]:
+def on_photographs(
+    model: keras.Model, name: str = "camvid", *, bands: Sequence[int] = (), batch_size: int = 8
+) -> dict[str, Any]:
     """The scores of a network on the splits "val" and "test" of a data set; None for one that is not here.
 
     CamVid's val split is easier than its test split, on which papers report: their numbers do not compare.
+    `bands` and `batch_size` are as in `measure`.
     """
     classes = len(datasets.spec(name))
     return {
-        split: measure(model, *datasets.load(name, split), classes, **options)
+        split: measure(model, *datasets.load(name, split), classes, bands, batch_size)
         if datasets.available(name, split)
         else None
         for split in ("val", "test")
     }
 
 
-def logits_of(model: keras.Model, images, batch: int) -> np.ndarray:
+def logits_of(model: keras.Model, images: np.ndarray, batch: int) -> np.ndarray:
     """Logits of all images, float32 [N, H, W, C]."""
     parts = [model(images[i : i + batch], training=False) for i in range(0, len(images), batch)]
     return np.concatenate([ops.convert_to_numpy(part) for part in parts])

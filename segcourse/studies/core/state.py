@@ -4,10 +4,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from segcourse.jsonable import jsonable
 from segcourse.paths import data_folder
 from segcourse.studies.core import probe
-from segcourse.studies.core.store import load, plain, source_digest, write
-from segcourse.studies.core.study import get
+from segcourse.studies.core.store import load, source_digest, write
+from segcourse.studies.core.study import Study, get
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def state(name: str, with_probe: bool = False, folder: Path | None = None) -> St
     return compare(stored, study)
 
 
-def compare(stored: dict, study) -> State:
+def compare(stored: dict, study: Study) -> State:
     """Run the probe and hold it against the stored one, whatever the source says."""
     if "probe" not in stored:
         return State("out of date", ("the result has no probe: run the study again",))
@@ -65,7 +66,7 @@ def _changed_method(stored, study):
     lines = []
     if stored.get("version", 1) != study.version:
         lines.append(f"version {stored.get('version', 1)} then, {study.version} now")
-    now, then = plain(study.settings), stored["settings"]
+    now, then = jsonable(study.settings), stored["settings"]
     for key in [*then, *(key for key in now if key not in then)]:
         if then.get(key) != now.get(key):
             lines.append(f"settings, {key}: {then.get(key)!r} then, {now.get(key)!r} now")

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from segcourse.jsonable import jsonable
 from segcourse.paths import data_file, data_folder
 from segcourse.studies.core import source
 from segcourse.studies.core.study import Study, file_of, get
@@ -22,7 +23,7 @@ def score(name: str, folder: Path) -> dict[str, Any]:
     if not study.score:
         raise ValueError(f"{name} stores no weights that could be scored.")
     stored = json.loads(path.read_text())
-    stored |= {"as_stored": plain(study.score(study.settings)), "weights": weight_digests(study)}
+    stored |= {"as_stored": jsonable(study.score(study.settings)), "weights": weight_digests(study)}
     write(path, stored)
     return stored["as_stored"]
 
@@ -73,17 +74,6 @@ def scratch(study: str, *key: Any) -> Path:
     """
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
     return data_folder() / "results" / f".{study}.unfinished" / digest
-
-
-def plain(value: Any) -> Any:
-    """The value as JSON gives it back: arrays and tuples become lists, NaN becomes None."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return None if value != value else value
 
 
 def write(path: Path, content: dict) -> None:

@@ -9,7 +9,7 @@ bilinear lookup.
 from .cars import CARS, car_end, car_side
 from .people import bicyclist, pedestrian
 from .signs import SIGNS, sign
-from .sketch import ALPHA, FIXED, GLOW, PAINT
+from .sketch import ALPHA, FIXED, GLOW, PAINT, Sprite
 from .trees import TREES, tree
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "PAINT",
     "SIGNS",
     "TREES",
+    "Sprite",
     "bicyclist",
     "car_end",
     "car_side",

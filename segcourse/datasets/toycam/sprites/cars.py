@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from .sketch import Sketch
+from .sketch import Sketch, Sprite
 
 # (length, width, height, waist, hood end, windscreen top, roof end, tail top) in metres
 CARS = {
@@ -18,7 +18,7 @@ GLASS, TYRE, HUB = (0.13, 0.17, 0.22), (0.06, 0.06, 0.07), (0.55, 0.56, 0.58)
 
 
 @cache
-def car_side(kind):
+def car_side(kind: str) -> Sprite:
     """The flank, nose to the left."""
     length, _, height, waist, hood, screen, roof, tail = CARS[kind]
     s = Sketch(length, height)
@@ -55,7 +55,7 @@ def car_side(kind):
 
 
 @cache
-def car_end(kind, back):
+def car_end(kind: str, back: bool) -> Sprite:
     """The tail, or the nose with its headlights."""
     _, width, height, waist, *_ = CARS[kind]
     s, tall = Sketch(width, height), height > 1.9

@@ -3,11 +3,11 @@
 from functools import cache
 
 from .cars import TYRE
-from .sketch import Sketch
+from .sketch import Sketch, Sprite
 
 
 @cache
-def pedestrian(variant):
+def pedestrian(variant: int) -> Sprite:
     """Someone on foot, one of six, walking to the right."""
     s = Sketch(0.92, 1.8)
     spread = (0.24, 0.1, 0.18, 0.05, 0.3, 0.12)[variant]
@@ -58,7 +58,7 @@ def _rider_head(s, x, y, helmet, light):
 
 
 @cache
-def bicyclist(view, variant):
+def bicyclist(view: str, variant: int) -> Sprite:
     """`view` is "side" (riding to the left), "front" or "back"."""
     helmet = variant % 2 == 0
     return _rider_from_side(helmet) if view == "side" else _rider_from_end(helmet, view == "back")

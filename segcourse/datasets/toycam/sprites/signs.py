@@ -2,13 +2,13 @@
 
 from functools import cache
 
-from .sketch import Sketch
+from .sketch import Sketch, Sprite
 
 WHITE, RED, BLUE, BLACK = (0.92, 0.92, 0.9), (0.75, 0.09, 0.1), (0.1, 0.25, 0.62), (0.08, 0.08, 0.08)
 
 
 @cache
-def sign(kind):
+def sign(kind: str) -> Sprite:
     """One of `SIGNS`."""
     if kind.startswith("lights"):
         return _traffic_lights(kind.endswith("red"))

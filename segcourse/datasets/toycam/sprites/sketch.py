@@ -2,6 +2,10 @@
 
 import numpy as np
 
+from ..colors import Color
+
+Sprite = tuple[float, float, list[np.ndarray]]  # width and height in metres, planes at every size
+
 ROWS = 256  # a sketch is drawn hard-edged at this height and halved once for smooth edges
 ALPHA, FIXED, PAINT, GLOW = 0, slice(1, 4), slice(4, 7), slice(7, 10)
 
@@ -9,7 +13,7 @@ ALPHA, FIXED, PAINT, GLOW = 0, slice(1, 4), slice(4, 7), slice(7, 10)
 class Sketch:
     """`width` x `height` metres, y upwards from the ground; shapes are painted on it, one over the other."""
 
-    def __init__(self, width, height):
+    def __init__(self, width: float, height: float):
         self.width, self.height = width, height
         self.scale = ROWS / height
         columns = max(4, int(width * self.scale / 4 + 0.5) * 4)
@@ -17,7 +21,15 @@ class Sketch:
         self.y = ((ROWS - 0.5 - np.arange(ROWS)) / self.scale).astype(np.float32)[:, None]
         self.planes = np.zeros((10, ROWS, columns), np.float32)
 
-    def fill(self, mask, color=(0.0, 0.0, 0.0), paint=None, shade=1.0, glow=None, alpha=1.0):
+    def fill(
+        self,
+        mask: np.ndarray,
+        color: Color = (0.0, 0.0, 0.0),
+        paint: int | None = None,
+        shade: float | np.ndarray = 1.0,
+        glow: Color | None = None,
+        alpha: float = 1.0,
+    ) -> None:
         """Paint where `mask` is true: a fixed `color` or paint slot 0..2, times `shade` (number, array)."""
         mask = np.broadcast_to(mask, self.planes.shape[1:])
         values = [alpha, *(alpha * c * shade for c in (color if paint is None else (0.0, 0.0, 0.0)))]
@@ -28,14 +40,14 @@ class Sketch:
                 value = np.broadcast_to(value, mask.shape)[mask]
             plane[mask] = value
 
-    def ellipse(self, cx, cy, rx, ry=None):
+    def ellipse(self, cx: float, cy: float, rx: float, ry: float | None = None) -> np.ndarray:
         dx, dy = (self.x - cx) / rx, (self.y - cy) / (ry or rx)
         return dx * dx + dy * dy <= 1.0
 
-    def box(self, x0, y0, x1, y1):
+    def box(self, x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
         return (self.x >= x0) & (self.x <= x1) & (self.y >= y0) & (self.y <= y1)
 
-    def limb(self, x0, y0, x1, y1, r):
+    def limb(self, x0: float, y0: float, x1: float, y1: float, r: float) -> np.ndarray:
         """A thick line with round ends."""
         dx, dy = x1 - x0, y1 - y0
         along = ((self.x - x0) * dx + (self.y - y0) * dy) / (dx * dx + dy * dy + 1e-9)
@@ -43,7 +55,7 @@ class Sketch:
         px, py = self.x - x0 - along * dx, self.y - y0 - along * dy
         return px * px + py * py <= r * r
 
-    def polygon(self, *points):
+    def polygon(self, *points: tuple[float, float]) -> np.ndarray:
         """Any simple polygon, even-odd rule."""
         inside = np.zeros(self.planes.shape[1:], bool)
         for (x0, y0), (x1, y1) in zip(points, (*points[1:], points[0]), strict=True):
@@ -52,7 +64,7 @@ class Sketch:
                 inside ^= crosses & (self.x < x0 + (self.y - y0) * ((x1 - x0) / (y1 - y0)))
         return inside
 
-    def blob(self, cx, cy, r, paint, shade):
+    def blob(self, cx: float, cy: float, r: float, paint: int, shade: float) -> None:
         """A small filled disc, touching only its own corner of the canvas (tree crowns take hundreds)."""
         k, rows, columns = self.scale, self.planes.shape[1], self.planes.shape[2]
         top, bottom = max(0, int(rows - (cy + r) * k)), min(rows, int(rows - (cy - r) * k) + 2)
@@ -64,7 +76,7 @@ class Sketch:
         part[ALPHA][mask] = 1.0
         part[4 + paint][mask] = shade
 
-    def finish(self):
+    def finish(self) -> Sprite:
         """The sprite: (width in metres, height in metres, its planes at full, half, quarter, ... size)."""
         levels, planes = [], self.planes
         while min(planes.shape[1:]) >= 4 and planes.shape[1] > 4:

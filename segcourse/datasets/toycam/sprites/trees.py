@@ -3,7 +3,7 @@
 from functools import cache
 
 from ..noise import Draws
-from .sketch import Sketch
+from .sketch import Sketch, Sprite
 
 TREES = ("oak", "lime", "poplar", "fir", "birch", "plane", "bare", "bush")
 BARK = (0.3, 0.24, 0.19)
@@ -19,7 +19,7 @@ def _branch(s, x, y, dx, dy, r, depth, draws):
 
 
 @cache
-def tree(kind):
+def tree(kind: str) -> Sprite:
     """One of `TREES`; each kind has one shape, which a thing's size, paints and flip vary."""
     number = TREES.index(kind)
     draws = Draws(3000 + number, 0)
