@@ -7,9 +7,9 @@ import wrapt
 
 __version__ = "0.1.0"
 
-# TensorFlow uses oneDNN by itself only on processors with AVX512-VNNI; with AVX2 alone training takes 1.5 to
-# 3 times as long without. It reads this when it is imported. Lessons import Keras first and have it from their
-# kernel (tools/make_env.sh, environment.yml).
+# TensorFlow uses oneDNN by itself only on processors with AVX512-VNNI; with AVX2 alone training takes up to
+# 3 times as long without. It reads this when it is imported. Lessons import Keras first and have it from
+# their kernel (tools/make_env.sh, environment.yml).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
