@@ -234,7 +234,7 @@ def ran(monkeypatch, tmp_path):
         return {"call": len(calls)}
 
     monkeypatch.setattr(comparison, "STUDY", replace(comparison.STUDY, run=part))
-    monkeypatch.setattr(probe, "take", lambda study, parts=None: {})
+    monkeypatch.setattr(probe, "take_apart", lambda name, parts: {})
     monkeypatch.setattr("segcourse.paths.data_folder", lambda: tmp_path)
     return calls
 

@@ -57,7 +57,7 @@ def use(monkeypatch, study):
 def behave(monkeypatch, **changes):
     """From now on the probe says this of every part."""
     notes = {"losses": [1.0, 2.0], "experiment": "trial"} | changes
-    monkeypatch.setattr(probe, "take", lambda study, parts=None: dict.fromkeys(parts or ["1"], notes))
+    monkeypatch.setattr(probe, "take_apart", lambda name, parts: dict.fromkeys(parts, notes))
 
 
 def edit(monkeypatch, digest="edited"):
@@ -190,7 +190,7 @@ def stored(study, tmp_path):
 
 
 def test_the_same_source_needs_no_probe(stored, monkeypatch):
-    monkeypatch.setattr(probe, "take", None)
+    monkeypatch.setattr(probe, "take_apart", None)
     assert state.state("trial", with_probe=True) == state.State("same source")
 
 
@@ -207,7 +207,7 @@ def test_an_edited_source_is_held_against_the_probe(stored, monkeypatch):
 
 
 def test_other_settings_or_another_version_are_out_of_date_at_once(stored, study, monkeypatch):
-    monkeypatch.setattr(probe, "take", None)
+    monkeypatch.setattr(probe, "take_apart", None)
     use(monkeypatch, replace(study, settings={"factor": 2, "size": (3, 5)}))
     assert state.state("trial").why == ("settings, size: [3, 4] then, [3, 5] now",)
     use(monkeypatch, replace(study, version=2))
@@ -418,7 +418,7 @@ def test_a_stored_result_belongs_to_todays_code(name, request):
     code as well, on which other versions of the libraries or another processor may act."""
     found = state.state(name, with_probe=True)
     if found.name == "same source" and request.config.getoption("--probes"):
-        found = state.compare(studies.load(name), studies.get(name))
+        found = state.compare(name, studies.load(name))
     assert found.is_good, f"{name} is {found.name}: {'; '.join(found.why)}. Run: segcourse study {name}"
 
 

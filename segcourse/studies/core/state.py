@@ -8,7 +8,7 @@ from segcourse.jsonable import jsonable
 from segcourse.paths import data_folder
 from segcourse.studies.core import probe
 from segcourse.studies.core.store import load, source_digest, write
-from segcourse.studies.core.study import Study, get
+from segcourse.studies.core.study import get
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ def state(name: str, with_probe: bool = False, folder: Path | None = None) -> St
         return State("same source")
     if not with_probe:
         return State("source edited", (f"segcourse study {name} --check --probe tells what that means",))
-    return compare(stored, study)
+    return compare(name, stored)
 
 
-def compare(stored: dict, study: Study) -> State:
-    """Run the probe and hold it against the stored one, whatever the source says."""
+def compare(name: str, stored: dict) -> State:
+    """Run the probe of a study and hold it against that of a stored result, whatever the source says."""
     if "probe" not in stored:
         return State("out of date", ("the result has no probe: run the study again",))
-    found = probe.differences(stored["probe"], probe.take(study, list(stored["probe"])))
+    found = probe.differences(stored["probe"], probe.take_apart(name, list(stored["probe"])))
     return State("out of date", tuple(found)) if found else State("same behaviour")
 
 
@@ -88,7 +88,7 @@ def record(name: str, folder: Path | None = None) -> State:
         raise ValueError(f"{name} is out of date: {'; '.join(changed)}. Run: segcourse study {name}")
     before = stored.get("probe", {})
     parts = [part for part in study.probed or study.parts[:1] if part in stored["results"]]
-    now = probe.take(study, parts)
+    now = probe.take_apart(name, parts)
     found = probe.differences(before, {part: now[part] for part in before if part in now})
     if found:
         raise ValueError(f"{name} is out of date: {'; '.join(found[:5])}. Run: segcourse study {name}")
