@@ -53,7 +53,7 @@ def section(cell):
 
 
 def execute(notebook, folder, report=print):
-    """Run all code cells of `notebook` (changed in place) with `folder` as the working directory."""
+    """Run all code cells of `notebook` (changed in place) in `folder`; returns the seconds they took."""
     # With this set (nbval sets it too), ipykernel keeps C-level stderr (TensorFlow's log) out of the outputs.
     environment = os.environ | {"PYTEST_CURRENT_TEST": "1"}
     client = NotebookClient(
@@ -63,12 +63,14 @@ def execute(notebook, folder, report=print):
         resources={"metadata": {"path": str(folder)}},
         record_timing=False,
     )
+    seconds = 0.0
     with client.setup_kernel(env=environment):
         for index, cell in enumerate(notebook.cells):
             if title := section(cell):
                 report(f"      {title}")
             if cell.cell_type == "code":
-                _execute_cell(client, cell, index, report)
+                seconds += _execute_cell(client, cell, index, report)
+    return seconds
 
 
 def _execute_cell(client, cell, index, report):
@@ -79,7 +81,9 @@ def _execute_cell(client, cell, index, report):
         raise LessonError(f"Cell {index} failed:\n\n{cell.source}\n\n{error.traceback or error}") from None
     except (CellTimeoutError, DeadKernelError) as error:
         raise LessonError(f"Cell {index} did not finish: {error}\n\n{cell.source}") from None
-    report(f"  {index:3d} {time.perf_counter() - start:6.1f} s  {headline(cell)}")
+    seconds = time.perf_counter() - start
+    report(f"  {index:3d} {seconds:6.1f} s  {headline(cell)}")
+    return seconds
 
 
 def normalize(notebook):
@@ -118,9 +122,7 @@ def run_lesson(path, report=print):
     """Execute the notebook at `path` and write it back; returns the seconds all cells took together."""
     report(f"{path.name}")
     notebook = nbformat.read(path, as_version=4)
-    start = time.perf_counter()
-    execute(notebook, path.parent, report)
-    seconds = time.perf_counter() - start
+    seconds = execute(notebook, path.parent, report)
     records.store(notebook, seconds, records.machine())
     text = normalize(notebook)
     check_saved(notebook, text)
