@@ -156,8 +156,9 @@ def changed(model, plain, axis):
     images = plain.repeat(plain.shape[axis], 0)
     for line in range(len(images)):
         np.moveaxis(images, axis, 1)[line, line] = 3000
-    differs = model.predict(images, batch_size=16, verbose=0)[middle] != logits[middle]
-    return differs.any(axis=-1)
+    found = model.predict(images, batch_size=16, verbose=0)[middle]
+    # More than rounding, which depends on how many images a batch has.
+    return ~np.isclose(found, logits[middle], rtol=1e-4, atol=0).all(axis=-1)
 
 
 def extent(lines):
