@@ -50,7 +50,7 @@ def main(width, precision, mode, argument):
         step = lambda: model.train_on_batch(images, labels)  # noqa: E731
     else:
         network = prediction.folded(model)
-        network.jit_compile = training._jit_compile()
+        network.jit_compile = training.jit_compile()
         step = lambda: network.predict_on_batch(images)  # noqa: E731
     weights = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     serve(step, {"weights": weights, **training.environment()["packages"]})
