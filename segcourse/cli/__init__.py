@@ -5,8 +5,9 @@ TensorFlow, Keras and everything else that is slow to import comes in with the c
 """
 
 from segcourse.cli.base import app, data_app
+from segcourse.cli.export import export
 from segcourse.cli.lessons import student
-from segcourse.cli.models import evaluate, export, predict, train
+from segcourse.cli.models import evaluate, predict, train
 from segcourse.cli.setup import data_get, data_list, doctor
 from segcourse.cli.studies import study
 
