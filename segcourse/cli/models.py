@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segcourse.cli.arguments import Data, ModelFile, Size, choice, key_value, read_size
+from segcourse.cli.arguments import Data, ModelFile, Size, choice, key_value
 from segcourse.cli.base import fail, quiet_import, table
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
