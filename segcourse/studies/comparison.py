@@ -9,6 +9,10 @@ latter needs no training and is best measured while the machine does nothing els
 
     segcourse study comparison --part unet-costs --again
 
+With JAX, a part takes minutes on a GPU (whose single precision is one only if asked for):
+
+    KERAS_BACKEND=jax JAX_DEFAULT_MATMUL_PRECISION=highest segcourse study comparison --part unet-2
+
 A lesson adds a line to `NETWORKS`, with the width that `fitting_width` finds.
 """
 
@@ -314,7 +318,7 @@ def learning_rates(stored: dict) -> dict[str, tuple[float, bool]]:
 
 STUDY = Study(
     title="The networks at a billion multiply-adds a scene and 2,500 steps, on ToyCam at 192x256",
-    cost="about 45 minutes a part on two CPU cores",
+    cost="about 45 minutes a part on two CPU cores, 3 on a large GPU",
     settings={
         "data": "toycam",
         "size": [192, 256],

@@ -53,16 +53,23 @@ def load(name: str) -> dict[str, Any]:
 
 def describe(stored: dict) -> str:
     """One paragraph on where a stored result comes from."""
-    machine, minutes = stored["environment"], stored["seconds"] / 60
-    packages = machine["packages"]
-    versions = ", ".join(f"{name} {packages[name]}" for name in ("keras", "tensorflow") if name in packages)
-    where = ", ".join(machine["gpus"]) or f"{machine['cores']} cores of {machine['cpu']}"
-    origin = f"{stored['title']}: {minutes:.0f} minutes on {where} ({versions})."
+    parts = [part["environment"] for part in stored["results"].values() if "environment" in part]
+    machines = dict.fromkeys(map(_machine, parts or [stored["environment"]]))  # each once, in their order
+    origin = f"{stored['title']}: {stored['seconds'] / 60:.0f} minutes on {' and '.join(machines)}."
     name = stored["study"]
     fresh = "" if stored.get("source") == source_digest(name) else (
         f" The code was edited since; does it still do the same? segcourse study {name} --check --probe"
     )  # fmt: skip
     return f"{origin} Repeat with: {stored['command']}.{fresh}"
+
+
+def _machine(environment):
+    """A machine and what ran on it, in words."""
+    packages = environment["packages"]
+    names = ("keras", environment.get("backend", "tensorflow"))
+    versions = ", ".join(f"{name} {packages[name]}" for name in names if name in packages)
+    where = ", ".join(environment["gpus"]) or f"{environment['cores']} cores of {environment['cpu']}"
+    return f"{where} ({versions})"
 
 
 def scratch(study: str, *key: Any) -> Path:
