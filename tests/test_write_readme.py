@@ -1,4 +1,6 @@
-"""README's table of lessons says what the lessons say."""
+"""README's tables say what the lessons and the stored comparison say."""
+
+import json
 
 import nbformat
 import pytest
@@ -18,8 +20,22 @@ def root(tmp_path):
     records.store(notebook, 71.2, "2 cores of a machine")
     (tmp_path / "notebooks").mkdir()
     nbformat.write(notebook, tmp_path / "notebooks" / "05_parsenet.ipynb")
-    (tmp_path / "README.md").write_text("# Title\n<!-- lessons -->\n<!-- end -->\nMore <!-- end -->\n")
+    parts = {
+        **{f"unet-{seed}": trained(0.25 + 0.01 * seed, 0.003) for seed in (1, 2, 3)},
+        "fcn8s-1": trained(0.5, 0.001),
+        "segnet-costs": {},  # measured before anything was trained
+        "unet-costs": {"parameters": 1234567, "multiply_adds": 98e7, "tflite_seconds": {"1": 0.3, "2": 0.02}},
+    }
+    (tmp_path / "data" / "results").mkdir(parents=True)
+    (tmp_path / "data" / "results" / "comparison.json").write_text(json.dumps({"results": parts}))
+    marks = f"<!-- lessons -->\n<!-- end -->\nMore\n<!-- {write_readme.COMPARISON} -->\n<!-- end -->\n"
+    (tmp_path / "README.md").write_text(f"# Title\n{marks}Last <!-- end -->\n")
     return tmp_path
+
+
+def trained(score, rate):
+    """A stored training with these scores."""
+    return {"learning_rate": rate, "test": {"miou": score, "boundary_f1": score / 2}}
 
 
 def call(monkeypatch, root, *arguments):
@@ -35,8 +51,17 @@ def test_the_table_is_written_and_checked(root, monkeypatch, capsys):
     row = "| [05](notebooks/05_parsenet.ipynb) | ParseNet: context | 2015 | there | 0 min "
     assert f"{row}| 71 s on 2 cores of a machine | `fcn` |\n" in text
     assert "| 07 | DeepLab v2 | 2016 | coming |" in text and "| 05 |" not in text
-    assert text.startswith("# Title\n<!-- lessons -->\n| lesson |") and text.endswith("\nMore <!-- end -->\n")
+    assert text.startswith("# Title\n<!-- lessons -->\n| lesson |") and text.endswith("\nLast <!-- end -->\n")
     assert call(monkeypatch, root, "--check") == 0
+
+
+def test_the_comparison_is_written_best_first(root, monkeypatch):
+    call(monkeypatch, root)
+    rows = (root / "README.md").read_text().split(write_readme.COMPARISON)[1].splitlines()[3:5]
+    assert rows == [
+        "| `fcn8s` | 50.0 | 25.0 | 0.001 |  |  |  |",
+        "| `unet` | 27.0 ± 1.0 | 13.5 ± 0.5 | 0.003 | 1.23 M | 0.98 G | 20.0 ms |",
+    ]
 
 
 def test_a_lesson_that_cannot_be_listed_is_named(root, monkeypatch):

@@ -1,23 +1,26 @@
-"""Write the table of lessons in README.md from the lessons, or check that it agrees.
+"""Write the tables of lessons and of the comparison in README.md from what is stored, or check that they agree.
 
 python tools/write_readme.py            write it
 python tools/write_readme.py --check    exit 1 when it differs
 """
 
 import argparse
+import json
 import re
 import sys
 from pathlib import Path
+from statistics import mean, stdev
 
 import nbformat
 import records
 from measure_lessons import reading_minutes
 
 ROOT = Path(__file__).resolve().parents[1]
-BLOCK = re.compile(r"(<!-- lessons -->\n).*?(<!-- end -->)", re.DOTALL)
+COMPARISON = "data/results/comparison.json"
 TITLE = re.compile(r"^# Lesson (\d\d) · (.+)$", re.MULTILINE)
 YEAR = re.compile(r"^\|[ *]*First published[ *]*\|[^|]*?((?:19|20)\d\d)", re.MULTILINE)
 COLUMNS = ["lesson", "title", "first published", "state", "reading", "all cells", "stored experiments"]
+COMPARED = ["network", "mIoU, %", "boundary F1, %", "learning rate", "weights", "multiply-adds", "TFLite"]
 # Name, title and year of the lessons that are not there yet; one that is there speaks for itself.
 PLANNED = {
     "05": ("parsenet", "ParseNet", "2015"),
@@ -66,8 +69,53 @@ def table(folder):
         number: [number, title, year, "coming", "", "", ""] for number, (_, title, year) in PLANNED.items()
     }
     rows |= dict(map(row, sorted(folder.glob("*.ipynb"))))
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *(rows[number] for number in sorted(rows))]
-    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
+    return markdown([COLUMNS, ["---"] * len(COLUMNS), *(rows[number] for number in sorted(rows))])
+
+
+def comparison(path):
+    """The table of the networks that the stored comparison at `path` has, best first, in Markdown."""
+    stored = json.loads(path.read_text(encoding="utf-8"))["results"]
+    names = {part.rsplit("-", 1)[0] for part in stored}
+    trained = {n: [stored[p] for p in sorted(stored) if re.fullmatch(rf"{n}-\d+", p)] for n in names}
+    found = {
+        name: [spread(parts, "miou"), spread(parts, "boundary_f1"), f"{parts[0]['learning_rate']:g}"]
+        for name, parts in trained.items()
+        if parts
+    }
+    order = sorted(found, key=lambda name: -mean(part["test"]["miou"] for part in trained[name]))
+    rows = [[f"`{name}`", *found[name], *costs(stored.get(f"{name}-costs"))] for name in order]
+    return markdown([COMPARED, ["---"] * len(COMPARED), *rows])
+
+
+def spread(parts, score):
+    """Mean and standard deviation of a score on test over the trainings, in percent."""
+    values = [100 * part["test"][score] for part in parts]
+    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def costs(part):
+    """Weights, multiply-adds and time of one scene, or blanks where they have not been measured."""
+    if part is None:
+        return ["", "", ""]
+    milliseconds = 1e3 * part["tflite_seconds"]["2"]
+    return [
+        f"{part['parameters'] / 1e6:.2f} M",
+        f"{part['multiply_adds'] / 1e9:.2f} G",
+        f"{milliseconds:.1f} ms",
+    ]
+
+
+def markdown(rows):
+    """Lines of a table."""
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in rows)
+
+
+def written(text, name, content):
+    """The text with `content` between the marks <!-- name --> and <!-- end -->."""
+    block = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
+    if not block.search(text):
+        raise SystemExit(f"README.md has no place for the table: <!-- {name} --> and <!-- end -->.")
+    return block.sub(lambda match: match[1] + content + match[2], text)
 
 
 def main(root=ROOT):
@@ -77,11 +125,11 @@ def main(root=ROOT):
     arguments = parser.parse_args()
     path = root / "README.md"
     before = path.read_text(encoding="utf-8")
-    if not BLOCK.search(before):
-        raise SystemExit("README.md has no place for the table: <!-- lessons --> and <!-- end -->.")
-    after = BLOCK.sub(lambda match: match[1] + table(root / "notebooks") + match[2], before)
+    after = written(before, "lessons", table(root / "notebooks"))
+    after = written(after, COMPARISON, comparison(root / COMPARISON))
     if arguments.check:
-        print("README.md agrees with the lessons." if before == after else "README.md: run make readme.")
+        agree = "README.md agrees with lessons and comparison."
+        print(agree if before == after else "README.md: run make readme.")
         return int(before != after)
     path.write_text(after, encoding="utf-8", newline="\n")
     return 0
