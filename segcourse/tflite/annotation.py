@@ -35,7 +35,7 @@ _AXIS_LABELS, _VALUE_LABELS, _DESCRIPTIONS = 2, 3, 1  # AssociatedFileType
 _SOFTMAX = 2  # Activation of MediaPipe's ImageSegmenterOptions: the scores are logits
 _SEGMENTER = "SEGMENTER_METADATA"
 
-# The part of the schema that is used: table -> field -> (its place, its type). A list is a vector of its type.
+# The part of the schema that is used: table -> field -> (its place, its type); a list is a vector.
 _SCHEMA = {
     "ModelMetadata": {
         "name": (0, "string"),
@@ -161,9 +161,7 @@ def annotated(
     inputs, outputs = ([main.tensors[i] for i in side] for side in (main.inputs, main.outputs))
     _check_classes(classes, outputs)
     names = {
-        m.tensorIndex: m.name.decode()
-        for s in model.signatureDefs or ()
-        for m in (*s.inputs, *s.outputs)
+        m.tensorIndex: m.name.decode() for s in model.signatureDefs or () for m in (*s.inputs, *s.outputs)
     }
     stored = _packed(
         "ModelMetadata",

@@ -32,7 +32,11 @@ def write_card(
     """
     report, facts = inspect(path), metadata(path) or Metadata()
     sections = (
-        [f"# {report.path.stem}", "", f"`{report.path.name}`: semantic segmentation for phones (TFLite, LiteRT)."],
+        [
+            f"# {report.path.stem}",
+            "",
+            f"`{report.path.name}`: semantic segmentation for phones (TFLite, LiteRT).",
+        ],
         _interface(report, facts),
         _classes(facts),
         _origin(facts),

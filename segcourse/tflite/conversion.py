@@ -184,19 +184,21 @@ def _check_interface(model, output, input_dtype):
         )
     if output != "logits" and len(model.outputs) > 1:
         raise ValueError(
-            f"model has {len(model.outputs)} outputs ({', '.join(_output_names(model))}), and labels are those "
-            "of one. Pass the one that the phone needs: keras.Model(model.input, model.outputs[0])."
+            f"model has {len(model.outputs)} outputs ({', '.join(_output_names(model))}), and labels are "
+            "those of one. Pass the one that the phone needs: keras.Model(model.input, model.outputs[0])."
         )
     if output == "labels" and model.outputs[0].shape[-1] > 256:
         raise ValueError(
-            f"model tells {model.outputs[0].shape[-1]} classes apart, and output='labels' is uint8, up to 256. "
-            "Ask for output='labels_int32'."
+            f"model tells {model.outputs[0].shape[-1]} classes apart, and output='labels' is uint8, up to "
+            "256. Ask for output='labels_int32'."
         )
 
 
 def _output_names(model):
     """The name of each output in the signature, in the order of `model.outputs`."""
-    if len(model.outputs) == 1 and not isinstance(model.output, dict):
+    import keras
+
+    if isinstance(model, keras.Sequential) or len(model.outputs) == 1 and not isinstance(model.output, dict):
         return ["logits"]
     names = list(model.output) if isinstance(model.output, dict) else model.output_names
     if len(set(names)) < len(names):
@@ -302,10 +304,10 @@ def _set_quantization(converter, quantization, representative, dtype):
 
 # What to write instead of an operator that TFLite lacks.
 ADVICE = {
-    "tf.ResizeBicubic": "resize bilinearly",
+    "tf.ResizeBicubic": "resize bilinearly instead of bicubically",
     "tf.MaxPoolWithArgmax": "find the maxima again by comparison, up(y) * cast(x == up(maxpool(x))), as "
     "segcourse.layers.unpooling.MaxUnpooling2D does",
-    "tf.BitwiseAnd": "if it comes from keras.ops.argmax: end the network with the logits and pass "
+    "tf.BitwiseAnd": "where keras.ops.argmax makes it, end the network with the logits and call "
     "convert(..., output='labels')",
     "tf.MatrixInverse": "invert before the conversion, in NumPy, what does not depend on the image",
 }
@@ -322,7 +324,9 @@ def _advice(operator, message):
     """One sentence: the operator, the layers that make it, and what to do."""
     kind = operator.removeprefix("tf.")
     # The converter names a place as network/layer/.../operator@function.
-    layers = sorted({"/".join(place.split("/")[1:-1]) for place in re.findall(rf'"([\w/]+/{kind}\w*)@', message)})
+    layers = sorted(
+        {"/".join(place.split("/")[1:-1]) for place in re.findall(rf'"([\w/]+/{kind}\w*)@', message)}
+    )
     where = f" (in {', '.join(layers[:3])})" if any(layers) else ""
     fix = ADVICE.get(operator, "replace the layer that needs it, or convert the part before it")
     return f"TFLite has no operator for {operator}{where}: {fix}."

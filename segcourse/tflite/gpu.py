@@ -146,9 +146,9 @@ def _run(command, folder, path, count, timeout):
         )
     except subprocess.TimeoutExpired:
         raise GpuDelegateTimeout(
-            f"{path}: the GPU delegate gave no answer in {timeout} s for {count} image(s). Pass fewer images, a "
-            "smaller input_size or a larger timeout: SwiftShader computes on the CPU, and is no measure of a "
-            "phone's speed."
+            f"{path}: the GPU delegate gave no answer in {timeout} s for {count} image(s). Pass fewer, or a "
+            "larger timeout; a smaller input_size helps too. It is SwiftShader on the CPU that is slow here, "
+            "not the phone."
         ) from None
     if done.returncode:
         raise _failure(path, done)
@@ -210,8 +210,8 @@ def _advice(path, operators=()):
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         return f"inspect(path) has the fixes{more}: {known[0]}."
     return (
-        "inspect(path) knows nothing against this file. Halve the network until the delegate takes it, to find "
-        "the layer; write that in another form, or run the file on the CPU."
+        "inspect(path) knows nothing against this file. Halve the network until the delegate takes it, to "
+        "find the layer; write that in another form, or run the file on the CPU."
     )
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from segcourse.tflite.annotation import Metadata, metadata
 
@@ -108,7 +107,9 @@ class Interface:
             return
         limits = np.array([np.iinfo(dtype).min, np.iinfo(dtype).max], np.float64)
         taken = (limits - zero) * scale if scale else limits
-        needed = np.sort((np.array([[0.0], [255.0]]) - self._per_channel("mean")) / self._per_channel("std"), 0)
+        needed = np.sort(
+            (np.array([[0.0], [255.0]]) - self._per_channel("mean")) / self._per_channel("std"), 0
+        )
         inside = np.minimum(taken[1], needed[1]) - np.maximum(taken[0], needed[0])
         if not (inside >= COVERED * (needed[1] - needed[0])).all():
             raise ValueError(

@@ -1,7 +1,7 @@
 """How long each operator of a `.tflite` file takes.
 
-The `ai-edge-litert` wheel has no profiler (its C++ benchmark tool has). So each operator is cut out into a file
-of its own and timed alone, on the same kernels. What this leaves out: values that stay in the processor's cache
+The `ai-edge-litert` wheel has no profiler (LiteRT's C++ benchmark tool has). So each operator is cut out into
+a file of its own and timed alone, on the same kernels. What this leaves out: values that stay in the cache
 from one operator to the next, and operators that XNNPACK merges.
 """
 
@@ -49,8 +49,8 @@ def operator_latencies(
 ) -> list[OperatorLatency]:
     """Time every operator of a TFLite file by itself, on this machine's CPU.
 
-    Operators that work on constants alone, such as the unpacking of float16 weights, are done once when a file
-    is loaded; they are part of the operator that uses them and not listed.
+    Operators that work on constants alone, such as the unpacking of float16 weights, are done once when a
+    file is loaded; they are part of the operator that uses them and not listed.
 
     Args:
         path: a `.tflite` file of one fixed input size.
@@ -86,7 +86,9 @@ class _Parts:
 
         self._schema, self._model = schema, schema.ModelT.InitFromPackedBuf(content)
         if len(self._model.subgraphs) > 1:
-            raise ValueError(f"{path} has control flow (more than one graph), which cannot be taken to pieces.")
+            raise ValueError(
+                f"{path} has control flow (more than one graph), which cannot be taken to pieces."
+            )
         self._graph = self._model.subgraphs[0]
         self._maker = {int(t): i for i, op in enumerate(self._graph.operators) for t in op.outputs}
         constant = set()
@@ -163,7 +165,9 @@ def _seconds(content, threads, runs):
     random = np.random.default_rng(0)
     for details in interpreter.get_input_details():
         # Small whole numbers are right for every dtype; indices and sizes are constants, not inputs.
-        interpreter.set_tensor(details["index"], random.integers(0, 2, details["shape"]).astype(details["dtype"]))
+        interpreter.set_tensor(
+            details["index"], random.integers(0, 2, details["shape"]).astype(details["dtype"])
+        )
     seconds = []
     for _ in range(WARM_UP + runs):
         start = time.perf_counter()

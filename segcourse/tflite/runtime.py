@@ -68,7 +68,9 @@ class Runner:
             ValueError: the images are not of the size that the file is for, or it gives labels.
         """
         if self.gives_labels:
-            raise ValueError("The file gives labels, not logits: use labels(images), or convert without them.")
+            raise ValueError(
+                "The file gives labels, not logits: use labels(images), or convert without them."
+            )
         return self.outputs(images)[self.output_names[0]]
 
     def labels(self, images: ArrayLike) -> np.ndarray:
