@@ -159,7 +159,7 @@ def annotated(
     model = schema.ModelT.InitFromPackedBuf(content)
     main = model.subgraphs[0]
     inputs, outputs = ([main.tensors[i] for i in side] for side in (main.inputs, main.outputs))
-    _check_classes(classes, outputs)
+    check_classes(classes, {int(t.shape[-1]) for t in outputs if _gives_scores(t)})
     names = {
         m.tensorIndex: m.name.decode() for s in model.signatureDefs or () for m in (*s.inputs, *s.outputs)
     }
@@ -178,8 +178,8 @@ def annotated(
     return _with_archive(bytes(builder.Output()), classes, provenance or {})
 
 
-def _check_classes(classes, outputs):
-    counts = {int(t.shape[-1]) for t in outputs if _gives_scores(t)}
+def check_classes(classes: LabelSpec | None, counts: set[int]) -> None:
+    """Raise a ValueError if there are `counts` of scores per pixel, and none is the number of classes."""
     if classes is not None and counts and len(classes) not in counts:
         raise ValueError(
             f"classes names {len(classes)} classes ({classes.name}), but the file tells "

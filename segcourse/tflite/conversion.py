@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from segcourse.tflite.annotation import annotated
+from segcourse.tflite.annotation import annotated, check_classes
 from segcourse.tflite.files import writable, write_atomically
 from segcourse.tflite.images import as_array
 
@@ -81,6 +81,7 @@ def convert(
     height, width = _checked_size(input_size)
     channels = _checked_channels(model, height, width)
     _check_interface(model, output, input_dtype)
+    check_classes(classes, {tensor.shape[-1] for tensor in model.outputs if len(tensor.shape) == 4})
     shape = (1, height, width, channels)
     representative = _checked_representative(representative_data, quantization, shape[1:])
     path = writable(path)
@@ -187,6 +188,11 @@ def _check_interface(model, output, input_dtype):
             f"model has {len(model.outputs)} outputs ({', '.join(_output_names(model))}), and labels are "
             "those of one. Pass the one that the phone needs: keras.Model(model.input, model.outputs[0])."
         )
+    if output != "logits" and model.outputs[0].shape[-1] < 2:
+        raise ValueError(
+            "model has one logit per pixel, and the largest of one is always class 0. Convert with "
+            "output='logits', and compare with 0 on the phone."
+        )
     if output == "labels" and model.outputs[0].shape[-1] > 256:
         raise ValueError(
             f"model tells {model.outputs[0].shape[-1]} classes apart, and output='labels' is uint8, up to "
@@ -246,11 +252,25 @@ def _endpoint(model, shape, output, input_dtype):
         results = dict(zip(names, result if isinstance(result, list | tuple) else [result], strict=True))
         if output == "logits":
             return results
-        # TFLite's own form: keras.ops.argmax compares bits on the way, and tf.argmax alone gives int64.
         (logits,) = results.values()
-        return {"labels": tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32), OUTPUTS[output])}
+        return {"labels": tf.cast(_argmax(logits), OUTPUTS[output])}
 
     return model, serve
+
+
+def _argmax(logits):
+    """The argmax over the classes, int32, in the form that a mobile GPU takes and computes rightly.
+
+    `keras.ops.argmax` needs an operator that TFLite lacks, and int64 is refused. GPUs keep channels in fours,
+    filled up with zeros, and the delegate's argmax counts these: where all logits are negative, a class wins
+    that there is not. So the first logits are appended once more; of equal values the first one wins.
+    """
+    import tensorflow as tf
+
+    # One by one, because the delegate takes no tensor twice, and of two classes logits[..., :2] would be all.
+    again = [logits[..., i : i + 1] for i in range(-logits.shape[-1] % 4)]
+    filled = tf.concat([logits, *again], axis=-1) if again else logits
+    return tf.argmax(filled, axis=-1, output_type=tf.int32)
 
 
 def _converted(model, serve, quantization, representative):
