@@ -1,4 +1,4 @@
-"""What a `.tflite` file takes and gives on request, files of others, and what is said when things go wrong."""
+"""What a `.tflite` file takes and gives on request, files of others, and what is said of mistakes."""
 
 import itertools
 
