@@ -7,7 +7,9 @@ TensorFlow are imported inside the functions, so that the command line starts qu
 import inspect
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,13 +198,22 @@ def load_model(path: Path) -> "keras.Model":
     """A `.keras` file as a `keras.Model`, not compiled.
 
     Raises:
-        BadRequest: the file is of another kind.
+        BadRequest: the file is of another kind, or has layers that nobody has registered with Keras.
     """
     if path.suffix != ".keras":
         raise BadRequest(f"{path} is no .keras file. Give one that model.save() or segcourse train wrote.")
     import keras
 
-    return keras.saving.load_model(path, compile=False)
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except TypeError as error:
+        unknown = re.search(r"Could not locate (?:class|function) '([^']+)'", str(error))
+        if not unknown:
+            raise
+        raise BadRequest(
+            f"{path} has a layer {unknown[1]!r} that is not Keras' own. Give --import MODULE, a Python "
+            "module that registers it: @keras.saving.register_keras_serializable()."
+        ) from error
 
 
 class Labeller:
@@ -237,6 +248,31 @@ class Labeller:
         return files.resize_mask(small, image.shape[:2])
 
 
+@dataclass(frozen=True)
+class EqualLabels:
+    """How well the labels of a file that has no logits agree with the expected ones: `share` of `pixels`."""
+
+    share: float
+    pixels: int
+
+    @classmethod
+    def of(cls, expected: np.ndarray, labels: np.ndarray) -> "EqualLabels":
+        """Compare two arrays of labels."""
+        return cls(float((expected == labels).mean()), labels.size)
+
+    def failures(self, quantization: str | None) -> list[str]:
+        """What speaks against the two being the same network, as `Agreement.failures` says it."""
+        from segcourse.tflite.runtime import ALLOWED
+
+        needed = ALLOWED[quantization][0]
+        if self.share >= needed:
+            return []
+        return [f"only {self.share:.2%} of the labels are equal, needed are {needed:.1%}"]
+
+    def __str__(self):
+        return f"{self.share:.4%} of {self.pixels:,} labels equal"
+
+
 def samples(model: "keras.Model", data: str, split: str, size: tuple[int, int], count: int) -> np.ndarray:
     """The first `count` pictures of a data set as a `keras.Model` takes them: uint8 [N, h, w, channels].
 
@@ -248,6 +284,12 @@ def samples(model: "keras.Model", data: str, split: str, size: tuple[int, int], 
     from segcourse import datasets
     from segcourse.prediction.windows import Network, Window
 
+    if len(model.outputs) > 1:
+        names = ", ".join(tensor.name for tensor in model.outputs)
+        raise BadRequest(
+            f"The model has {len(model.outputs)} outputs ({names}), and the command line compares one. Save "
+            "keras.Model(model.input, model.outputs[0]), or call segcourse.tflite.convert from Python."
+        )
     network = Network(model)
     pictures = datasets.load(data, split, None if network.margin else size)[0][:count]
     own = pictures.shape[1:3]
@@ -266,13 +308,21 @@ def samples(model: "keras.Model", data: str, split: str, size: tuple[int, int], 
 def classes_of(
     model: str | os.PathLike, count: int, file: str | os.PathLike | None = None
 ) -> labels.LabelSpec:
-    """The `LabelSpec` of a model file: from `file`, else `classes.json` beside it, else CamVid's or VOC's.
+    """The `LabelSpec` of a model file: from `file`, else inside a `.tflite`, else `classes.json` beside it.
+
+    Where all these are missing, CamVid's or VOC's, if the number fits.
 
     Raises:
         BadRequest: no class list, or one of another length than `count`.
     """
-    beside = Path(model).with_name("classes.json")
-    if file or beside.is_file():
+    beside, inside = Path(model).with_name("classes.json"), None
+    if not file and Path(model).suffix == ".tflite":
+        from segcourse import tflite
+
+        inside = (tflite.metadata(model) or tflite.Metadata()).classes
+    if inside is not None:
+        spec = inside
+    elif file or beside.is_file():
         spec = labels.from_file(file or beside)
     else:
         spec = next((known for known in (labels.CAMVID, labels.VOC) if len(known) == count), None)
@@ -283,6 +333,15 @@ def classes_of(
             "Give --classes FILE with one class a line, in the order of the ids."
         )
     return spec
+
+
+def origin_of(model: str | os.PathLike) -> dict[str, Any]:
+    """What the files of a training run tell of its model: network, arguments, data; else the file's name."""
+    beside = Path(model).with_name("settings.json")
+    if not beside.is_file():
+        return {"model": Path(model).name}
+    settings = json.loads(beside.read_text())
+    return {key: settings[key] for key in ("network", "arguments", "data", "size", "epochs", "seed")}
 
 
 def score(

@@ -174,6 +174,140 @@ def test_export_int8_takes_its_ranges_from_the_data_set(run, folder, tmp_path):
     assert path.stat().st_size < 400_000  # 166,037 weights of a byte
 
 
+def test_the_exported_file_knows_its_classes_and_origin(run, folder, photographs, tmp_path):
+    from segcourse import tflite
+
+    path = tmp_path / "elsewhere" / "a.tflite"  # no classes.json beside it
+    arguments = [
+        "--size",
+        "64x64",
+        "--data",
+        folder,
+        "--output",
+        "labels",
+        "--input-dtype",
+        "uint8",
+        "--check",
+    ]
+    said = call("export", run / "model.keras", "--out", path, *arguments)
+    assert "out labels: uint8[1, 64, 64]" in said and "in image: uint8[1, 64, 64, 3]" in said
+    found = tflite.metadata(path)
+    assert found.names == CAMVID.classes
+    assert found.provenance["network"] == "fcn8s" and found.provenance["arguments"]["width"] == 0.05
+    card = path.with_suffix(".md").read_text()
+    assert "| bicyclist |" in card and "labels equal" in card
+    call("predict", path, photographs / "odd.png", "--out", tmp_path / "out")
+    assert np.shape(Image.open(tmp_path / "out" / "labels" / "odd.png")) == SIZES["odd"]
+    assert "miou" in call("evaluate", path, "--data", folder, "--split", "val")
+
+
+def test_export_without_a_card_and_with_other_classes(run, folder, tmp_path):
+    from segcourse import tflite
+
+    names = [f"class {number}" for number in range(11)]
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    arguments = ["--size", "64x64", "--data", folder, "--classes", tmp_path / "names.txt", "--no-card"]
+    call("export", run / "model.keras", "--out", tmp_path / "a.tflite", *arguments)
+    assert list(tflite.metadata(tmp_path / "a.tflite").names) == names
+    assert not (tmp_path / "a.md").exists()
+    (tmp_path / "names.txt").write_text("one")
+    said = call("export", run / "model.keras", "--out", tmp_path / "a.tflite", *arguments, code=2)
+    assert "11 classes apart" in said and "lists 1" in said
+
+
+def test_labels_that_disagree_fail_the_check(run, folder, tmp_path, monkeypatch):
+    from segcourse import tflite
+
+    monkeypatch.setattr(
+        tflite.Runner, "labels", lambda self, images: np.full(images.shape[:3], 200, np.uint8)
+    )
+    arguments = ["--size", "64x64", "--data", folder, "--output", "labels", "--check"]
+    said = call("export", run / "model.keras", "--out", tmp_path / "a.tflite", *arguments, code=1)
+    assert "only 0.00% of the labels are equal" in said
+
+
+@pytest.mark.parametrize("out, message", [("a.keras", "must end in .tflite"), (".", "is a folder")])
+def test_a_wrong_target_of_export(run, folder, out, message, tmp_path):
+    arguments = ["--out", tmp_path / out, "--size", "64x64", "--data", folder]
+    assert message in call("export", run / "model.keras", *arguments, code=2)
+
+
+def grey_network(path, classes=2):
+    """A network for grey images, saved as `segcourse train` does."""
+    import keras
+
+    image = keras.Input((None, None, 1))
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(keras.layers.Rescaling(1 / 255)(image))
+    keras.Model(image, keras.layers.Conv2D(classes, 1)(x)).save(path)
+
+
+def test_grey_images_go_all_the_way(tmp_path, photographs):
+    from segcourse import tflite
+
+    model, path = tmp_path / "grey.keras", tmp_path / "grey.tflite"
+    grey_network(model)
+    (tmp_path / "names.txt").write_text("background\ncell")
+    arguments = ["--size", "64x64", "--data", "cells", "--classes", tmp_path / "names.txt"]
+    for more in ([], ["--quantization", "int8"], ["--output", "labels", "--input-dtype", "uint8"]):
+        said = call("export", model, "--out", path, *arguments, *more)
+        assert "[1, 64, 64, 1]" in said and "labels equal" in said
+    assert tflite.metadata(path).color_space == "GRAYSCALE"
+    call("predict", path, photographs, "--out", tmp_path / "out")
+    assert np.shape(Image.open(tmp_path / "out" / "labels" / "odd.png")) == SIZES["odd"]
+
+
+OWN_LAYER = """
+import keras
+
+@keras.saving.register_keras_serializable(package="{package}")
+class Doubled(keras.Layer):
+    def call(self, x):
+        return 2.0 * x
+"""
+
+
+def test_a_model_with_layers_of_its_own(tmp_path, photographs, monkeypatch):
+    import keras
+
+    (tmp_path / "own_layers.py").write_text(OWN_LAYER.format(package="own"))
+    make = "\n".join(
+        (
+            "import keras, own_layers",
+            "x = image = keras.Input((None, None, 3))",
+            "x = own_layers.Doubled()(keras.layers.Conv2D(11, 1)(x))",
+            "keras.Model(image, x).save('own.keras')",
+        )
+    )
+    done = run_python("-c", make, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    commands = [
+        ["export", "own.keras", "--out", "own.tflite", "--size", "64x64"],
+        ["predict", "own.keras", photographs / "odd.png", "--out", "out"],
+        ["evaluate", "own.keras", "--size", "32x32"],
+    ]
+    for command in commands:
+        assert "layer 'Doubled'" in call(*command, code=2), "the layer was known before it was imported"
+    assert "No module named 'nothing'" in call(*commands[0], "--import", "nothing", code=2)
+    (tmp_path / "broken.py").write_text("1 / 0")
+    assert "ZeroDivisionError" in call(*commands[0], "--import", "broken", code=2)
+    for command in commands:
+        call(*command, "--import", "own_layers")
+    assert (tmp_path / "own.tflite").exists() and (tmp_path / "out" / "labels" / "odd.png").exists()
+    keras.saving.get_custom_objects().pop("own>Doubled")
+
+
+def test_a_model_of_several_outputs_is_told_what_to_do(tmp_path):
+    import keras
+
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(11, 1)(image)
+    keras.Model(image, {"logits": x, "again": keras.layers.ReLU()(x)}).save(tmp_path / "two.keras")
+    arguments = ["export", tmp_path / "two.keras", "--out", tmp_path / "a.tflite", "--size", "64x64"]
+    assert "has 2 outputs" in call(*arguments, code=2)
+
+
 def test_export_check_fails_when_the_file_disagrees(run, folder, tmp_path, monkeypatch):
     from segcourse import tflite
 

@@ -214,8 +214,8 @@ def test_bad_quantization(arguments, message, tmp_path):
 
 def test_bad_models(model, tmp_path):
     path = tmp_path / "x.tflite"
-    two = keras.Model(model.input, [model.output, model.layers[2].output])
-    with pytest.raises(ValueError, match="2 outputs"):
+    two = keras.Model([model.input, keras.Input((1,))], model.output)
+    with pytest.raises(ValueError, match="2 inputs"):
         tflite.convert(two, path, SIZE)
     with pytest.raises(ValueError, match=r"built for \(32, 32\)"):
         tflite.convert(encoder_decoder((32, 32, 3)), path, SIZE)
@@ -250,7 +250,7 @@ def test_other_backends_do_not_export(model, tmp_path, monkeypatch, backend):
 def test_an_operator_without_counterpart_is_named(tmp_path):
     bicubic = asking(layers.UpSampling2D(2, interpolation="bicubic"))
     path = tmp_path / "bicubic.tflite"
-    with pytest.raises(tflite.ConversionError, match="bicubic"):
+    with pytest.raises(tflite.ConversionError, match="tf.ResizeBicubic .*: resize bilinearly"):
         tflite.convert(bicubic, path, SIZE)
     assert not list(tmp_path.iterdir())
 

@@ -1,6 +1,8 @@
 """Arguments and options that several commands have, and how they are read."""
 
 import ast
+import importlib
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,10 +47,40 @@ def key_value(text: str) -> tuple[str, Any]:
         return key, value
 
 
+def import_module(name: str) -> str:
+    """Import a Python module, for the layers that it registers with Keras, from this folder or installed.
+
+    Raises:
+        typer.BadParameter: there is none of this name, or it fails.
+    """
+    from segcourse.cli.base import quiet_import
+
+    quiet_import()
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        hint = " Give the name without .py." if name.endswith(".py") else ""
+        raise typer.BadParameter(f"--import {name}: {error}, in {Path.cwd()} or installed.{hint}") from error
+    except Exception as error:  # whatever the user's own code does
+        raise typer.BadParameter(f"--import {name}: {type(error).__name__}: {error}") from error
+    return name
+
+
 Data = Annotated[str, typer.Option(help="A data set's name, or a folder with images/, masks/, classes.txt.")]
 Size = Annotated[
     str | None, typer.Option(parser=read_size, metavar="HxW", help="Resize everything to height x width.")
 ]
 ModelFile = Annotated[
     Path, typer.Argument(exists=True, dir_okay=False, help="A .keras or .tflite file.", metavar="MODEL")
+]
+Imports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import",
+        parser=import_module,
+        metavar="MODULE",
+        help="Python module to import first, from this folder or installed, with the model's own layers.",
+    ),
 ]

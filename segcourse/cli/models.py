@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segcourse.cli.arguments import Data, ModelFile, Size, choice, key_value
+from segcourse.cli.arguments import Data, Imports, ModelFile, Size, choice, key_value
 from segcourse.cli.base import fail, quiet_import, table
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -82,6 +82,7 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", dir_okay=False, help="Write the scores here as well.")
     ] = None,
+    modules: Imports = None,
 ) -> None:
     """Score a model: mean and per-class IoU, accuracies, boundary F1.
 
@@ -117,9 +118,12 @@ def predict(
     classes: Annotated[
         Path | None,
         typer.Option(
-            exists=True, dir_okay=False, help="Class list; by default classes.json beside the model."
+            exists=True,
+            dir_okay=False,
+            help="Class list; by default the file's own, or classes.json beside it.",
         ),
     ] = None,
+    modules: Imports = None,
 ) -> None:
     """Label images of any size: class ids as palette PNGs in FOLDER/labels, pictures in FOLDER/overlay.
 

@@ -10,17 +10,21 @@ TensorFlow is needed by `convert` alone and imported there; everything else runs
 package.
 """
 
+from segcourse.tflite.annotation import Metadata, annotate, metadata
+from segcourse.tflite.card import write_card
 from segcourse.tflite.conversion import ConversionError, convert, in_precision
 from segcourse.tflite.gpu import (
     GpuDelegateError,
     GpuDelegateInvalid,
     GpuDelegateRefused,
+    GpuDelegateTimeout,
     GpuDelegateUnavailable,
     gpu_delegate_available,
     run_on_gpu_delegate,
     why_unavailable,
 )
 from segcourse.tflite.inspection import Problem, Report, Tensor, inspect
+from segcourse.tflite.latency import OperatorLatency, operator_latencies
 from segcourse.tflite.runtime import Agreement, Benchmark, Runner, agreement, benchmark, compare
 
 __all__ = [
@@ -30,18 +34,25 @@ __all__ = [
     "GpuDelegateError",
     "GpuDelegateInvalid",
     "GpuDelegateRefused",
+    "GpuDelegateTimeout",
     "GpuDelegateUnavailable",
+    "Metadata",
+    "OperatorLatency",
     "Problem",
     "Report",
     "Runner",
     "Tensor",
     "agreement",
+    "annotate",
     "benchmark",
     "compare",
     "convert",
     "gpu_delegate_available",
     "in_precision",
     "inspect",
+    "metadata",
+    "operator_latencies",
     "run_on_gpu_delegate",
     "why_unavailable",
+    "write_card",
 ]

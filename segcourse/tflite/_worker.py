@@ -9,21 +9,23 @@ from pathlib import Path
 import numpy as np
 
 
-def run_on_gpu(model: str, images: str, logits: str) -> None:
-    """`images` (.npy, [N, H, W, C]) through `model` on the GPU alone; the result goes to `logits` (.npy)."""
+def run_on_gpu(model: str, images: str, results: str) -> None:
+    """`images` (.npy, [N, H, W, C]) through `model` on the GPU alone; its outputs go to `results` (.npz)."""
     from ai_edge_litert.compiled_model import CompiledModel, HardwareAccelerator
 
     # GPU | CPU would fall back silently, operator by operator, and still say "fully accelerated".
     compiled = CompiledModel.from_file(model, hardware_accel=HardwareAccelerator.GPU)
     name = next(iter(compiled.get_signature_list()))
-    details = next(iter(compiled.get_output_tensor_details(name).values()))
+    details = compiled.get_output_tensor_details(name)
     inputs, outputs = compiled.create_input_buffers(0), compiled.create_output_buffers(0)
-    results = []
+    read = {output: [] for output in details}
     for image in np.load(images):
         inputs[0].write(image[np.newaxis])
         compiled.run_by_index(0, inputs, outputs)
-        results.append(outputs[0].read(int(np.prod(details["shape"])), np.dtype(details["dtype"])))
-    np.save(logits, np.stack(results).reshape(-1, *details["shape"][1:]))
+        for buffer, (output, tensor) in zip(outputs, details.items(), strict=True):
+            values = buffer.read(int(np.prod(tensor["shape"])), np.dtype(tensor["dtype"]))
+            read[output].append(values.reshape(tensor["shape"]))
+    np.savez(results, **{output: np.concatenate(values) for output, values in read.items()})
 
 
 def peak_memory(model: str, threads: str) -> None:

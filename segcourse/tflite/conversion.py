@@ -1,4 +1,4 @@
-"""Keras model -> `.tflite` file with one static signature `image -> logits`."""
+"""Keras model -> `.tflite` file with one static signature, `image -> logits` unless asked otherwise."""
 
 from __future__ import annotations
 
@@ -8,16 +8,26 @@ import os
 import re
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from segcourse.tflite.annotation import annotated, check_classes
+from segcourse.tflite.files import writable, write_atomically
+from segcourse.tflite.images import as_array
+
 if TYPE_CHECKING:
     import keras
 
+    from segcourse.datasets.labels import LabelSpec
+
 QUANTIZATIONS = (None, "float16", "dynamic", "int8")
+# What a file may give, and its dtype. int64, which an argmax has by default, is refused by mobile GPUs.
+OUTPUTS = {"logits": "float32", "labels": "uint8", "labels_int32": "int32"}
+INPUT_DTYPES = ("float32", "uint8")
 
 
 class ConversionError(RuntimeError):
@@ -30,39 +40,54 @@ def convert(
     input_size: tuple[int, int],
     quantization: str | None = None,
     representative_data: ArrayLike | None = None,
+    *,
+    output: str = "logits",
+    input_dtype: str = "float32",
+    classes: LabelSpec | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write `model` as a TFLite file for one input size.
 
     The file has the signature `image` float32 [1, H, W, C] in 0..255 -> `logits` float32 [1, H', W', K],
     whatever the quantisation: batch 1 and fixed sizes are what a mobile GPU needs, and one float interface
-    serves every variant with one client. A network in mixed precision is rebuilt in float32 first.
+    serves every variant with one client. A network in mixed precision is rebuilt in float32 first. Input
+    range, classes, colours and origin are inside the file: `metadata(path)` gives them back.
 
     Args:
-        model: a `keras.Model` with one image input (channels last) and one output.
-        path: where the file goes; its folder is made. It appears complete or not at all.
+        model: a `keras.Model` with one image input (channels last). One output becomes `logits`; several
+            keep their names: the keys of a dict, or those of the layers that a list or tuple comes from.
+        path: where the file goes, ending in `.tflite`; its folder is made, `~` is the home folder. It appears
+            complete or not at all.
         input_size: (height, width) in pixels; one file serves one size.
         quantization: None keeps float32. "float16" halves the file (for GPUs). "dynamic" stores the weights
             in 8 bits. "int8" also computes in 8 bits, every operator of it (for CPUs).
         representative_data: for "int8" only: about 100 images [N, H, W, C], uint8 or float in 0..255, from
             the training set; their activations fix the 8-bit ranges.
+        output: "logits"; or "labels", the class of every pixel as `labels` uint8 [1, H', W'], or
+            "labels_int32", the same as int32: the argmax is then in the graph, and less is copied from a GPU.
+        input_dtype: of `image`: "float32", or "uint8", the camera's own bytes, cast in the graph.
+        classes: names and colours in the order of the ids, e.g. `datasets.spec("toycam")`, for the file.
+        provenance: facts about the origin, for the file: {"network": "fcn8s", "data": "toycam"}.
 
     Returns:
         `path` as a `pathlib.Path`.
 
     Raises:
         ValueError: an argument is wrong, or the network itself refuses the input size.
+        IsADirectoryError: `path` is a folder.
         RuntimeError: Keras does not run on TensorFlow, the only backend that exports.
         ConversionError: the converter has no TFLite operator for something in the network.
     """
     height, width = _checked_size(input_size)
     channels = _checked_channels(model, height, width)
-    representative = _checked_representative(representative_data, quantization, (height, width, channels))
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = _converted(
-        in_precision(model, "float32"), (1, height, width, channels), quantization, representative
-    )
-    _write_atomically(path, content)
+    _check_interface(model, output, input_dtype)
+    check_classes(classes, {tensor.shape[-1] for tensor in model.outputs if len(tensor.shape) == 4})
+    shape = (1, height, width, channels)
+    representative = _checked_representative(representative_data, quantization, shape[1:])
+    path = writable(path)
+    serve = _endpoint(in_precision(model, "float32"), shape, output, input_dtype)
+    content = _converted(*serve, quantization, representative)
+    write_atomically(path, annotated(content, classes, provenance))
     return path
 
 
@@ -122,15 +147,20 @@ def _checked_channels(model, height, width):
         raise ValueError(
             f"model is a {type(model).__name__}; needed is a keras.Model, e.g. models.build('fcn8s')."
         )
-    for side, tensors in (("input", model.inputs), ("output", model.outputs)):
-        if len(tensors) != 1:
-            names = ", ".join(tensor.name for tensor in tensors)
-            raise ValueError(
-                f"model has {len(tensors)} {side}s ({names}); the signature image -> logits has one. "
-                f"Pass a model with the one {side} that the phone needs: keras.Model(model.input, "
-                "model.outputs[0])."
-            )
-    shape = model.inputs[0].shape
+    try:
+        inputs = model.inputs
+    except (AttributeError, ValueError) as error:  # a subclass of keras.Model; a Sequential not yet built
+        raise ValueError(
+            f"model is a {type(model).__name__} that does not say what it takes. Wrap it: image = "
+            f"keras.Input(({height}, {width}, 3)); model = keras.Model(image, model(image))."
+        ) from error
+    if len(inputs) != 1:
+        names = ", ".join(tensor.name for tensor in inputs)
+        raise ValueError(
+            f"model has {len(inputs)} inputs ({names}); a file takes one image. Fix the others first: "
+            "image = keras.Input(...); keras.Model(image, model([image, constant]))."
+        )
+    shape = inputs[0].shape
     if len(shape) != 4 or shape[-1] is None:
         raise ValueError(
             f"model takes {shape}; needed is [batch, height, width, channels] with known channels."
@@ -142,8 +172,44 @@ def _checked_channels(model, height, width):
             "new.set_weights(model.get_weights())."
         )
     # A symbolic call: a network that cannot serve this size says so here, in its own words.
-    model.compute_output_spec(keras.KerasTensor((1, height, width, shape[-1]), dtype=model.inputs[0].dtype))
+    model.compute_output_spec(keras.KerasTensor((1, height, width, shape[-1]), dtype=inputs[0].dtype))
     return shape[-1]
+
+
+def _check_interface(model, output, input_dtype):
+    if output not in OUTPUTS:
+        raise ValueError(f"output is {output!r}; it must be one of {', '.join(map(repr, OUTPUTS))}.")
+    if input_dtype not in INPUT_DTYPES:
+        raise ValueError(
+            f"input_dtype is {input_dtype!r}; it must be one of {', '.join(map(repr, INPUT_DTYPES))}."
+        )
+    if output != "logits" and len(model.outputs) > 1:
+        raise ValueError(
+            f"model has {len(model.outputs)} outputs ({', '.join(_output_names(model))}), and labels are "
+            "those of one. Pass the one that the phone needs: keras.Model(model.input, model.outputs[0])."
+        )
+    if output != "logits" and model.outputs[0].shape[-1] < 2:
+        raise ValueError(
+            "model has one logit per pixel, and the largest of one is always class 0. Convert with "
+            "output='logits', and compare with 0 on the phone."
+        )
+    if output == "labels" and model.outputs[0].shape[-1] > 256:
+        raise ValueError(
+            f"model tells {model.outputs[0].shape[-1]} classes apart, and output='labels' is uint8, up to "
+            "256. Ask for output='labels_int32'."
+        )
+
+
+def _output_names(model):
+    """The name of each output in the signature, in the order of `model.outputs`."""
+    import keras
+
+    if isinstance(model, keras.Sequential) or len(model.outputs) == 1 and not isinstance(model.output, dict):
+        return ["logits"]
+    names = list(model.output) if isinstance(model.output, dict) else model.output_names
+    if len(set(names)) < len(names):
+        return [f"output_{place}" for place in range(len(names))]
+    return names
 
 
 def _checked_representative(images, quantization, shape):
@@ -163,7 +229,7 @@ def _checked_representative(images, quantization, shape):
             "quantization='int8' needs representative_data: about 100 training images "
             f"[N, {', '.join(map(str, shape))}] in 0..255, from which the 8-bit ranges are measured."
         )
-    images = np.asarray(images)
+    images = as_array(images, "representative_data")
     if images.ndim != 4 or images.shape[1:] != shape or len(images) == 0:
         raise ValueError(
             f"representative_data has shape {images.shape}; needed is [N, {', '.join(map(str, shape))}] with "
@@ -172,14 +238,45 @@ def _checked_representative(images, quantization, shape):
     return images
 
 
-def _converted(model, shape, quantization, representative):
+def _endpoint(model, shape, output, input_dtype):
+    """The network and the function of its signature."""
+    import tensorflow as tf
+
+    names = _output_names(model)
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, input_dtype, name="image")])
+    def serve(image):
+        result = model(tf.cast(image, tf.float32), training=False)
+        if isinstance(result, dict):
+            return {name: result[name] for name in names}
+        results = dict(zip(names, result if isinstance(result, list | tuple) else [result], strict=True))
+        if output == "logits":
+            return results
+        (logits,) = results.values()
+        return {"labels": tf.cast(_argmax(logits), OUTPUTS[output])}
+
+    return model, serve
+
+
+def _argmax(logits):
+    """The argmax over the classes, int32, in the form that a mobile GPU takes and computes rightly.
+
+    `keras.ops.argmax` needs an operator that TFLite lacks, and int64 is refused. GPUs keep channels in fours,
+    filled up with zeros, and the delegate's argmax counts these: where all logits are negative, a class wins
+    that there is not. So the first logits are appended once more; of equal values the first one wins.
+    """
+    import tensorflow as tf
+
+    # One by one, because the delegate takes no tensor twice, and of two classes logits[..., :2] would be all.
+    again = [logits[..., i : i + 1] for i in range(-logits.shape[-1] % 4)]
+    filled = tf.concat([logits, *again], axis=-1) if again else logits
+    return tf.argmax(filled, axis=-1, output_type=tf.int32)
+
+
+def _converted(model, serve, quantization, representative):
     """The bytes of the TFLite file."""
     import keras
     import tensorflow as tf
-
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
-    def serve(image):
-        return {"logits": model(image, training=False)}
 
     _refuse_python(serve.get_concrete_function().graph)
     archive = keras.export.ExportArchive()
@@ -190,7 +287,7 @@ def _converted(model, shape, quantization, representative):
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         archive.write_out(folder, options=options, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        _set_quantization(converter, quantization, representative)
+        _set_quantization(converter, quantization, representative, serve.input_signature[0].dtype)
         try:
             return converter.convert()
         except Exception as error:  # the converter's own exception class is private
@@ -210,7 +307,7 @@ def _refuse_python(graph):
         )
 
 
-def _set_quantization(converter, quantization, representative):
+def _set_quantization(converter, quantization, representative, dtype):
     import tensorflow as tf
 
     if quantization is None:
@@ -221,19 +318,38 @@ def _set_quantization(converter, quantization, representative):
     if quantization == "int8":
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.representative_dataset = lambda: (
-            {"image": image[np.newaxis].astype(np.float32)} for image in representative
+            {"image": image[np.newaxis].astype(dtype.as_numpy_dtype)} for image in representative
         )
+
+
+# What to write instead of an operator that TFLite lacks.
+ADVICE = {
+    "tf.ResizeBicubic": "resize bilinearly instead of bicubically",
+    "tf.MaxPoolWithArgmax": "find the maxima again by comparison, up(y) * cast(x == up(maxpool(x))), as "
+    "segcourse.layers.unpooling.MaxUnpooling2D does",
+    "tf.BitwiseAnd": "where keras.ops.argmax makes it, end the network with the logits and call "
+    "convert(..., output='labels')",
+    "tf.MatrixInverse": "invert before the conversion, in NumPy, what does not depend on the image",
+}
 
 
 def _explained(message):
     operators = sorted(set(re.findall(r"'(tf\.\w+)' op", message)))
     if not operators:
         return f"The TFLite converter failed: {message.strip()[:500]}"
-    return (
-        f"TFLite has no operator for {', '.join(operators)}. Use layers that it has: bilinear instead of "
-        "bicubic resizing, max-unpooling by comparison instead of max_pool_with_argmax, logits out and "
-        "argmax on the phone."
+    return " ".join(_advice(operator, message) for operator in operators)
+
+
+def _advice(operator, message):
+    """One sentence: the operator, the layers that make it, and what to do."""
+    kind = operator.removeprefix("tf.")
+    # The converter names a place as network/layer/.../operator@function.
+    layers = sorted(
+        {"/".join(place.split("/")[1:-1]) for place in re.findall(rf'"([\w/]+/{kind}\w*)@', message)}
     )
+    where = f" (in {', '.join(layers[:3])})" if any(layers) else ""
+    fix = ADVICE.get(operator, "replace the layer that needs it, or convert the part before it")
+    return f"TFLite has no operator for {operator}{where}: {fix}."
 
 
 @contextlib.contextmanager
@@ -251,15 +367,3 @@ def _quiet():
             os.dup2(saved, 2)
             os.close(saved)
             logging.disable(before)
-
-
-def _write_atomically(path, content):
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(handle, "wb") as file:
-            file.write(content)
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise

@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from segcourse.tflite.files import readable
+from segcourse.tflite.images import Interface
 from segcourse.tflite.inspection import inspect
 from segcourse.tflite.runtime import checked_images
 
@@ -52,14 +54,18 @@ class GpuDelegateRefused(GpuDelegateError):
         self.operators = list(operators)
 
 
+class GpuDelegateTimeout(GpuDelegateError):
+    """The delegate had not finished in time, which says nothing about the network."""
+
+
 class GpuDelegateInvalid(GpuDelegateRefused):
     """The delegate took the network, but the GPU rejected commands on the way: the result is not to be used.
 
     Attributes:
-        logits: the values that came back nevertheless.
+        logits: the values that came back nevertheless, as `run_on_gpu_delegate` returns them.
     """
 
-    def __init__(self, message: str, logits: np.ndarray):
+    def __init__(self, message: str, logits: np.ndarray | dict[str, np.ndarray]):
         super().__init__(message)
         self.logits = logits
 
@@ -69,7 +75,9 @@ def gpu_delegate_available() -> bool:
     return why_unavailable() is None
 
 
-def run_on_gpu_delegate(path: str | os.PathLike, images: ArrayLike, timeout: float = 300) -> np.ndarray:
+def run_on_gpu_delegate(
+    path: str | os.PathLike, images: ArrayLike, timeout: float = 300
+) -> np.ndarray | dict[str, np.ndarray]:
     """Run a TFLite file on LiteRT's GPU delegate, on the GPU alone: no operator may fall back to the CPU.
 
     It runs in a process of its own, for some networks abort it. SwiftShader computes in float32 where phones
@@ -81,49 +89,70 @@ def run_on_gpu_delegate(path: str | os.PathLike, images: ArrayLike, timeout: flo
         timeout: seconds for the whole run.
 
     Returns:
-        float32 logits [N, H', W', classes].
+        float32 logits [N, H', W', classes], or the labels of a file that gives those; of a file with several
+        outputs a dict name -> array.
 
     Raises:
         GpuDelegateUnavailable: the machine lacks SwiftShader or the Vulkan loader.
         GpuDelegateRefused: the delegate refuses an operator, aborts (the message has the signal), or, as
             `GpuDelegateInvalid`, computes with rejected commands.
-        GpuDelegateError: no answer within `timeout`, or a failure of another kind.
-        ValueError: the images do not fit the file.
+        GpuDelegateTimeout: it had not finished within `timeout`.
+        GpuDelegateError: a failure of another kind.
+        FileNotFoundError, IsADirectoryError: there is no file at `path`.
+        ValueError: no whole TFLite file, the images do not fit it, or the timeout is no positive number.
     """
+    if not isinstance(timeout, int | float) or not timeout > 0:
+        raise ValueError(f"timeout is {timeout!r}; needed is a number of seconds above 0, e.g. timeout=300.")
     missing = why_unavailable()
     if missing:
         raise GpuDelegateUnavailable(missing)
-    images = checked_images(images, next(iter(inspect(path).inputs.values())).shape)
+    path = readable(path)
+    interface = _interface(path)
+    images = interface.encoded(checked_images(images, interface.input_shape))
     with tempfile.TemporaryDirectory() as folder:
-        sent, received = Path(folder, "images.npy"), Path(folder, "logits.npy")
-        np.save(sent, images.astype(np.float32))
+        sent, received = Path(folder, "images.npy"), Path(folder, "results.npz")
+        np.save(sent, images)
         # -P: this package's modules must not shadow the standard library's.
         command = [sys.executable, "-P", str(WORKER), "gpu", str(path), str(sent), str(received)]
-        try:
-            done = subprocess.run(
-                command,
-                env=_environment(folder),
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=timeout,
-            )
-        except subprocess.TimeoutExpired:
-            raise GpuDelegateError(
-                f"{path}: the GPU delegate gave no answer in {timeout} s. Pass fewer images or a larger "
-                "timeout."
-            ) from None
-        if done.returncode:
-            raise _failure(path, done)
-        logits = np.load(received)
+        done = _run(command, folder, path, len(images), timeout)
+        with np.load(received) as arrays:
+            results = {name: interface.decoded(name, arrays[name]) for name in interface.outputs}
+    result = results if len(results) > 1 else next(iter(results.values()))
     rejected = re.findall(r"Validation error: (.+)", done.stderr)
     if rejected:
         raise GpuDelegateInvalid(
             f"{path}: the GPU delegate took the network, but the GPU rejected {len(rejected)} commands "
-            f"({rejected[0].strip()}): its values are wrong. inspect(path) names the likely operator.",
-            logits,
+            f"({rejected[0].strip()}): its values are wrong. {_advice(path)}",
+            result,
         )
-    return logits
+    return result
+
+
+def _interface(path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    return Interface(Interpreter(str(path)), path)
+
+
+def _run(command, folder, path, count, timeout):
+    try:
+        done = subprocess.run(
+            command,
+            env=_environment(folder),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+        )
+    except subprocess.TimeoutExpired:
+        raise GpuDelegateTimeout(
+            f"{path}: the GPU delegate gave no answer in {timeout} s for {count} image(s). Pass fewer, or a "
+            "larger timeout; a smaller input_size helps too. It is SwiftShader on the CPU that is slow here, "
+            "not the phone."
+        ) from None
+    if done.returncode:
+        raise _failure(path, done)
+    return done
 
 
 def why_unavailable() -> str | None:
@@ -159,19 +188,31 @@ def _failure(path, done):
     if operators:
         listed = "; ".join(f"{operator}: {reason}" for operator, reason in operators)
         return GpuDelegateRefused(
-            f"{path}: the GPU delegate does not take {listed}. inspect(path) has the fixes.", operators
+            f"{path}: the GPU delegate does not take {listed}. {_advice(path, operators)}", operators
         )
     if "dynamic-sized tensors" in done.stderr:
         return GpuDelegateRefused(
-            f"{path}: the GPU delegate takes no tensor whose size is not fixed. inspect(path) has the fixes."
+            f"{path}: the GPU delegate takes no tensor whose size is not fixed. {_advice(path)}"
         )
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
-        return GpuDelegateRefused(
-            f"{path}: the GPU delegate's process died of {name}. inspect(path) names likely operators."
-        )
+        return GpuDelegateRefused(f"{path}: the GPU delegate's process died of {name}. {_advice(path)}")
     last = "\n".join(line for line in done.stderr.splitlines()[-15:] if not line.startswith("INFO"))
     return GpuDelegateError(f"{path}: the GPU delegate failed.\n{last}")
+
+
+def _advice(path, operators=()):
+    """What `inspect` says of the file; where it does not know the fault, what else can be done."""
+    problems = inspect(path).problems
+    refused = {operator for operator, _ in operators}
+    known = [problem for problem in problems if not refused or problem.operator in refused] or problems
+    if known:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return f"inspect(path) has the fixes{more}: {known[0]}."
+    return (
+        "inspect(path) knows nothing against this file. Halve the network until the delegate takes it, to "
+        "find the layer; write that in another form, or run the file on the CPU."
+    )
 
 
 def _refused_operators(log):

@@ -7,6 +7,8 @@ from functools import cache
 from math import ceil, prod
 from pathlib import Path
 
+from segcourse.tflite.files import readable
+
 # Each of these ran on LiteRT's GPU delegate, whole and with the CPU's values, in a small model that asked
 # just this; the rules of `_node_problems` name the forms of them that do not.
 _RAN = """
@@ -123,15 +125,11 @@ def inspect(path: str | os.PathLike) -> Report:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not a TFLite file.
+        IsADirectoryError: it is a folder.
+        ValueError: the file is not a TFLite file, or damaged.
     """
-    path = Path(path)
+    path = readable(path)
     content = path.read_bytes()
-    if content[4:8] != b"TFL3":
-        raise ValueError(
-            f"{path} is not a TFLite file: bytes 4-7 are {content[4:8]!r}, not b'TFL3'. Write one with "
-            "convert()."
-        )
     graph = _Graph(content)
     counts = Counter(node.operator for node in graph.nodes)
     return Report(

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from segcourse.tflite.files import readable
+from segcourse.tflite.images import Interface, as_array
+
 if TYPE_CHECKING:
     import keras
 
@@ -23,60 +26,75 @@ class Runner:
     """Predicts with a TFLite file on the CPU (LiteRT with XNNPACK).
 
     Args:
-        path: a `.tflite` file with float32 input and output, batch 1.
+        path: a `.tflite` file with one image input of float32, uint8 or int8, and batch 1. Pixels are
+            normalised and quantised as the file says, and quantised scores come back as float32.
         threads: CPU threads; by default as many as the process may use, at most 4 (a phone's fast cores).
 
     Attributes:
-        input_shape, output_shape: (1, H, W, C) of the file.
+        input_shape, output_shape: (1, H, W, C) of the file. Of one that gives labels, the last number is that
+            of the classes in its metadata, or None.
+        output_names: names of its outputs, `logits` or `labels` first.
+        gives_labels: whether the argmax is in the file already.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file's input is not one float32 image.
+        IsADirectoryError: it is a folder.
+        ValueError: no whole TFLite file, or its input is not one image of a fixed size.
     """
 
     def __init__(self, path: str | os.PathLike, threads: int | None = None):
         from ai_edge_litert.interpreter import Interpreter
 
-        if not Path(path).is_file():
-            raise FileNotFoundError(
-                f"There is no file {path}. Write one with convert(model, path, input_size)."
-            )
+        path = readable(path)
         self.threads = _usable_threads() if threads is None else threads
         if self.threads < 1:
             raise ValueError(f"threads is {threads}; needed is 1 or more.")
         self._interpreter = Interpreter(str(path), num_threads=self.threads)
-        self._interpreter.allocate_tensors()
-        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        if len(inputs) != 1 or len(inputs[0]["shape"]) != 4 or inputs[0]["dtype"] != np.float32:
-            got = ", ".join(f"{np.dtype(i['dtype']).name}{i['shape'].tolist()}" for i in inputs)
+        self._interface = Interface(self._interpreter, path)
+        if None in self._interface.input_shape[1:]:
             raise ValueError(
-                f"{path} takes {got}; needed is one image float32[1, H, W, C]. Write the file with convert()."
+                f"{path} takes images of any size {[*self._interface.input_shape]}. Write it for one size: "
+                "convert(model, path, input_size=(H, W))."
             )
-        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
-        self.input_shape = tuple(int(n) for n in inputs[0]["shape"])
-        self.output_shape = tuple(int(n) for n in outputs[0]["shape"])
+        self._interpreter.allocate_tensors()
+        self.input_shape = (1, *self._interface.input_shape[1:])
+        self.output_shape = (1, *self._interface.output_shape[1:])
+        self.output_names, self.gives_labels = self._interface.outputs, self._interface.gives_labels
 
     def __call__(self, images: ArrayLike) -> np.ndarray:
         """Float32 logits [N, H', W', classes] of images [N, H, W, C], uint8 or float in 0..255.
 
         Raises:
-            ValueError: the images are not of the size that the file is for.
+            ValueError: the images are not of the size that the file is for, or it gives labels.
         """
-        return np.concatenate([self._one(image) for image in checked_images(images, self.input_shape)])
+        if self.gives_labels:
+            raise ValueError(
+                "The file gives labels, not logits: use labels(images), or convert without them."
+            )
+        return self.outputs(images)[self.output_names[0]]
 
     def labels(self, images: ArrayLike) -> np.ndarray:
-        """uint8 labels [N, H', W']: the class of the largest logit."""
-        return self(images).argmax(axis=-1).astype(np.uint8)
+        """uint8 labels [N, H', W']: the class of the largest logit, or what a file of labels gives."""
+        result = self.outputs(images)[self.output_names[0]]
+        return (result if self.gives_labels else result.argmax(axis=-1)).astype(np.uint8)
+
+    def outputs(self, images: ArrayLike) -> dict[str, np.ndarray]:
+        """Name -> array [N, ...] of every output: float32 for scores, integers for labels."""
+        rows = [self._one(image) for image in checked_images(images, self.input_shape)]
+        return {name: np.concatenate([row[name] for row in rows]) for name in self.output_names}
 
     def _one(self, image):
-        self._interpreter.set_tensor(self._input, image[np.newaxis].astype(np.float32))
+        self._interpreter.set_tensor(self._interface.input_index, self._interface.encoded(image[np.newaxis]))
         self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._output)
+        return {
+            name: self._interface.decoded(name, self._interpreter.get_tensor(index))
+            for name, index in self._interface.output_indices.items()
+        }
 
 
 def checked_images(images: ArrayLike, shape: tuple[int | None, ...]) -> np.ndarray:
     """`images` as an array, if they are images of the file's input `shape` (1, H, W, C); None fits any."""
-    images = np.asarray(images)
+    images = as_array(images)
     fits = images.ndim == 4 and len(images) > 0
     if not fits or any(
         want not in (None, got) for want, got in zip(shape[1:], images.shape[1:], strict=True)
