@@ -10,6 +10,8 @@ TensorFlow is needed by `convert` alone and imported there; everything else runs
 package.
 """
 
+from segcourse.tflite.agreement import Agreement, agreement, compare
+from segcourse.tflite.benchmarking import Benchmark, benchmark
 from segcourse.tflite.conversion import ConversionError, convert, in_precision
 from segcourse.tflite.gpu import (
     GpuDelegateError,
@@ -21,7 +23,7 @@ from segcourse.tflite.gpu import (
     why_unavailable,
 )
 from segcourse.tflite.inspection import Problem, Report, Tensor, inspect
-from segcourse.tflite.runtime import Agreement, Benchmark, Runner, agreement, benchmark, compare
+from segcourse.tflite.runtime import Runner
 
 __all__ = [
     "Agreement",

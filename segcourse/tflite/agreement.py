@@ -1,0 +1,122 @@
+"""Do two sets of logits belong to the same network, and does a `.tflite` file compute what Keras computes?"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from segcourse.tflite.runtime import Runner
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well two sets of logits agree.
+
+    A pooling index may stand on a near-tie: rounding then decides where a value goes, and some pixels around
+    it differ by percents while all others agree to the last digits. So what `failures` judges is not the
+    largest difference, but the labels, the median pixel, and how far all logits differ on average.
+
+    Attributes:
+        equal_labels: share of pixels with the same class, 0..1.
+        largest_difference: largest absolute difference of two logits.
+        usual_difference: the same of the median pixel.
+        rms_difference: root of the mean squared difference of all logits.
+        logit_range: largest minus smallest expected logit.
+        pixels: how many labels were compared.
+    """
+
+    equal_labels: float
+    largest_difference: float
+    usual_difference: float
+    rms_difference: float
+    logit_range: float
+    pixels: int
+
+    @property
+    def relative_difference(self) -> float:
+        """The largest difference as a share of the range of the expected logits."""
+        return self.largest_difference / self.logit_range
+
+    def failures(self, quantization: str | None = None) -> list[str]:
+        """What speaks against the two being the same network, in words; empty if nothing does.
+
+        Args:
+            quantization: of the file; it decides how much rounding is allowed (`ALLOWED`).
+        """
+        labels, usual, rms = ALLOWED[quantization]
+        usual, rms, failures = usual * self.logit_range, rms * self.logit_range, []
+        # "not at most" instead of "more": a difference may be NaN.
+        if not self.equal_labels >= labels:
+            failures.append(f"only {self.equal_labels:.2%} of the labels are equal, needed are {labels:.1%}")
+        if not self.usual_difference <= usual:
+            failures.append(
+                f"half of the pixels differ by {self.usual_difference:.2g} or more, allowed is {usual:.2g}"
+            )
+        if not self.rms_difference <= rms:
+            failures.append(f"logits differ by {self.rms_difference:.2g} (rms), allowed is {rms:.2g}")
+        return failures
+
+    def __str__(self):
+        return (
+            f"{self.equal_labels:.4%} of {self.pixels:,} labels equal; largest logit difference "
+            f"{self.largest_difference:.2g} = {self.relative_difference:.1e} of the range "
+            f"{self.logit_range:.3g}"
+        )
+
+
+# For each quantization: the share of labels that must be equal, and how much of the logits' range the median
+# pixel and the root mean square may differ by. In float32, rounding moves the median pixel by 1e-7, a batch
+# normalisation with another epsilon by 6e-5; a single index of the deepest pooling makes an rms of 4e-3.
+ALLOWED = {
+    None: (0.999, 1e-5, 5e-3),
+    "float16": (0.995, 1e-2, 1e-2),
+    "dynamic": (0.99, 5e-2, 5e-2),
+    "int8": (0.99, 5e-2, 5e-2),
+}
+
+
+def agreement(expected: np.ndarray, logits: np.ndarray) -> Agreement:
+    """Compare logits [N, H, W, classes] with the `expected` ones (whose range is the measure).
+
+    Raises:
+        ValueError: the two have different shapes.
+    """
+    if expected.shape != logits.shape:
+        raise ValueError(
+            f"Logits of shapes {expected.shape} and {logits.shape} cannot be compared: they must be equal."
+        )
+    equal = expected.argmax(axis=-1) == logits.argmax(axis=-1)
+    differences = np.abs(expected - logits)
+    return Agreement(
+        equal_labels=float(equal.mean()),
+        largest_difference=float(differences.max()),
+        usual_difference=float(np.median(differences.max(axis=-1))),
+        rms_difference=float(np.sqrt(np.mean(differences**2, dtype=np.float64))),
+        logit_range=float(np.ptp(expected)),
+        pixels=equal.size,
+    )
+
+
+def compare(model: keras.Model, path: str | os.PathLike, images: ArrayLike) -> Agreement:
+    """Does the TFLite file compute what the Keras `model` computes?
+
+    Args:
+        model: the `keras.Model` that was converted.
+        path: its `.tflite` file.
+        images: [N, H, W, C], uint8 or float in 0..255, of the file's size; real images, not noise, for a
+            figure that counts.
+
+    Returns:
+        An `Agreement` of the file's logits with Keras'.
+    """
+    from segcourse.prediction.whole import on_batch  # needs Keras, which a file's runner does not
+
+    expected = [on_batch(model, np.asarray(image, np.float32)[None]) for image in images]
+    return agreement(np.concatenate(expected), Runner(path)(images))
