@@ -3,6 +3,8 @@
     path = convert(model, "fcn8s.tflite", input_size=(96, 128), quantization="float16")
     print(inspect(path))                      # operators, shapes, size, and what a mobile GPU would not take
     print(compare(model, path, images))       # does the file agree with Keras?
+    print(float16_ranges(float32_path, images))  # does the network fit into what a mobile GPU computes in?
+    print(miou_drop(model, path, images, labels))
     print(benchmark(path, images, model=model))
     logits = run_on_gpu_delegate(path, images)
 
@@ -23,27 +25,38 @@ from segcourse.tflite.gpu import (
     why_unavailable,
 )
 from segcourse.tflite.inspection import Problem, Report, Tensor, inspect
+from segcourse.tflite.int8 import Drop, LayerError, LayerErrors, layer_errors, miou_drop
+from segcourse.tflite.ranges import Float16Ranges, RangeProblem, TensorRange, float16_ranges
 from segcourse.tflite.runtime import Runner
 
 __all__ = [
     "Agreement",
     "Benchmark",
     "ConversionError",
+    "Drop",
+    "Float16Ranges",
     "GpuDelegateError",
     "GpuDelegateInvalid",
     "GpuDelegateRefused",
     "GpuDelegateUnavailable",
+    "LayerError",
+    "LayerErrors",
     "Problem",
+    "RangeProblem",
     "Report",
     "Runner",
     "Tensor",
+    "TensorRange",
     "agreement",
     "benchmark",
     "compare",
     "convert",
+    "float16_ranges",
     "gpu_delegate_available",
     "in_precision",
     "inspect",
+    "layer_errors",
+    "miou_drop",
     "run_on_gpu_delegate",
     "why_unavailable",
 ]

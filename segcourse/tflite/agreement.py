@@ -23,13 +23,18 @@ class Agreement:
     it differ by percents while all others agree to the last digits. So what `failures` judges is not the
     largest difference, but the labels, the median pixel, and how far all logits differ on average.
 
+    A pixel with NaN or infinity on either side is wrong, on both sides too, and its difference infinite.
+
     Attributes:
-        equal_labels: share of pixels with the same class, 0..1.
+        equal_labels: share of pixels with the same class, 0..1. Of one logit a pixel, the class is its sign
+            (of a probability, whether it is more than 1/2).
         largest_difference: largest absolute difference of two logits.
         usual_difference: the same of the median pixel.
         rms_difference: root of the mean squared difference of all logits.
-        logit_range: largest minus smallest expected logit.
+        logit_range: largest minus smallest finite expected logit; where all are equal, their magnitude, and
+            where all are 0, 1. So it is more than 0.
         pixels: how many labels were compared.
+        not_finite: how many of them have NaN or infinity among their logits, expected or found.
     """
 
     equal_labels: float
@@ -38,6 +43,7 @@ class Agreement:
     rms_difference: float
     logit_range: float
     pixels: int
+    not_finite: int = 0
 
     @property
     def relative_difference(self) -> float:
@@ -52,14 +58,15 @@ class Agreement:
         """
         labels, usual, rms = ALLOWED[quantization]
         usual, rms, failures = usual * self.logit_range, rms * self.logit_range, []
-        # "not at most" instead of "more": a difference may be NaN.
-        if not self.equal_labels >= labels:
+        if self.not_finite:
+            failures.append(f"{self.not_finite:,} of {self.pixels:,} pixels have NaN or infinite logits")
+        if self.equal_labels < labels:
             failures.append(f"only {self.equal_labels:.2%} of the labels are equal, needed are {labels:.1%}")
-        if not self.usual_difference <= usual:
+        if self.usual_difference > usual:
             failures.append(
                 f"half of the pixels differ by {self.usual_difference:.2g} or more, allowed is {usual:.2g}"
             )
-        if not self.rms_difference <= rms:
+        if self.rms_difference > rms:
             failures.append(f"logits differ by {self.rms_difference:.2g} (rms), allowed is {rms:.2g}")
         return failures
 
@@ -86,22 +93,43 @@ def agreement(expected: np.ndarray, logits: np.ndarray) -> Agreement:
     """Compare logits [N, H, W, classes] with the `expected` ones (whose range is the measure).
 
     Raises:
-        ValueError: the two have different shapes.
+        ValueError: the two have different shapes, or no pixel.
     """
-    if expected.shape != logits.shape:
+    if expected.shape != logits.shape or expected.size == 0:
         raise ValueError(
-            f"Logits of shapes {expected.shape} and {logits.shape} cannot be compared: they must be equal."
+            f"Logits of shapes {expected.shape} and {logits.shape} cannot be compared: they must be equal, "
+            "with one pixel or more."
         )
-    equal = expected.argmax(axis=-1) == logits.argmax(axis=-1)
-    differences = np.abs(expected - logits)
+    finite = np.isfinite(expected) & np.isfinite(logits)
+    sound = finite.all(axis=-1)
+    equal = sound & (_labels(expected, expected) == _labels(logits, expected))
+    # Infinity instead of NaN, which no comparison with a limit would find too large.
+    differences = np.full(expected.shape, np.inf)
+    np.subtract(expected, logits, out=differences, where=finite, dtype=np.float64)
+    np.abs(differences, out=differences)
     return Agreement(
         equal_labels=float(equal.mean()),
         largest_difference=float(differences.max()),
         usual_difference=float(np.median(differences.max(axis=-1))),
-        rms_difference=float(np.sqrt(np.mean(differences**2, dtype=np.float64))),
-        logit_range=float(np.ptp(expected)),
+        rms_difference=float(np.sqrt(np.mean(differences**2))),
+        logit_range=_measure(expected[np.isfinite(expected)]),
         pixels=equal.size,
+        not_finite=int(equal.size - sound.sum()),
     )
+
+
+def _labels(logits, expected):
+    if logits.shape[-1] > 1:
+        return logits.argmax(axis=-1)
+    probabilities = expected.min() >= 0 and expected.max() <= 1
+    return logits[..., 0] > (0.5 if probabilities else 0)
+
+
+def _measure(expected):
+    """What a difference is large or small against; more than 0."""
+    if expected.size == 0:
+        return 1.0
+    return float(np.ptp(expected)) or float(np.abs(expected).max()) or 1.0
 
 
 def compare(model: keras.Model, path: str | os.PathLike, images: ArrayLike) -> Agreement:

@@ -8,11 +8,15 @@ import os
 import re
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from segcourse.tflite.int8 import LayerNames, checked_calibration
+from segcourse.tflite.tensors import Tensors
 
 if TYPE_CHECKING:
     import keras
@@ -30,6 +34,7 @@ def convert(
     input_size: tuple[int, int],
     quantization: str | None = None,
     representative_data: ArrayLike | None = None,
+    keep_float: Sequence[str] = (),
 ) -> Path:
     """Write `model` as a TFLite file for one input size.
 
@@ -45,6 +50,8 @@ def convert(
             in 8 bits. "int8" also computes in 8 bits, every operator of it (for CPUs).
         representative_data: for "int8" only: about 100 images [N, H, W, C], uint8 or float in 0..255, from
             the training set; their activations fix the 8-bit ranges.
+        keep_float: for "int8" only: names of Keras layers that go on computing in float32. `layer_errors`
+            tells which ones need it.
 
     Returns:
         `path` as a `pathlib.Path`.
@@ -57,10 +64,15 @@ def convert(
     height, width = _checked_size(input_size)
     channels = _checked_channels(model, height, width)
     representative = _checked_representative(representative_data, quantization, (height, width, channels))
+    keep_float = _checked_layers(keep_float, quantization)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = _converted(
-        in_precision(model, "float32"), (1, height, width, channels), quantization, representative
+        in_precision(model, "float32"),
+        (1, height, width, channels),
+        quantization,
+        representative,
+        keep_float,
     )
     _write_atomically(path, content)
     return path
@@ -69,9 +81,10 @@ def convert(
 def in_precision(model: keras.Model, dtype: str) -> keras.Model:
     """The same network and weights with every layer computing in `dtype`, e.g. "float32" or "float16".
 
-    A phone's GPU computes in float16 by default: `in_precision(model, "float16")` shows here, before any
-    phone is involved, whether an activation overflows there. A model whose layers are all in `dtype` already
-    is returned as is.
+    A phone's GPU computes in float16 by default: `in_precision(model, "float16")` shows what rounding does to
+    the labels. It does not show every overflow: Keras' normalisations compute in float32 inside, whatever
+    their dtype; `float16_ranges` finds those. In float16, batch normalisation keeps its weights in float32.
+    A model whose layers are all in `dtype` already is returned as is.
     """
     import keras
 
@@ -79,7 +92,10 @@ def in_precision(model: keras.Model, dtype: str) -> keras.Model:
         return model
 
     def rebuilt(layer):
-        return layer.__class__.from_config({**layer.get_config(), "dtype": dtype})
+        # TensorFlow's fused kernel wants scale and statistics in float32 beside float16.
+        mixed = dtype == "float16" and isinstance(layer, keras.layers.BatchNormalization)
+        policy = "mixed_float16" if mixed else dtype
+        return layer.__class__.from_config({**layer.get_config(), "dtype": policy})
 
     clone = keras.models.clone_model(model, clone_function=rebuilt, recursive=True)
     clone.set_weights(model.get_weights())
@@ -169,10 +185,20 @@ def _checked_representative(images, quantization, shape):
             f"representative_data has shape {images.shape}; needed is [N, {', '.join(map(str, shape))}] with "
             "N >= 1, images of the input_size that the file is for."
         )
-    return images
+    return checked_calibration(images)
 
 
-def _converted(model, shape, quantization, representative):
+def _checked_layers(names, quantization):
+    names = [names] if isinstance(names, str) else list(names)
+    if names and quantization != "int8":
+        raise ValueError(
+            f"keep_float is used by quantization='int8' alone, got quantization={quantization!r}: all other "
+            "files compute in float anyway."
+        )
+    return names
+
+
+def _converted(model, shape, quantization, representative, keep_float):
     """The bytes of the TFLite file."""
     import keras
     import tensorflow as tf
@@ -192,9 +218,16 @@ def _converted(model, shape, quantization, representative):
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         _set_quantization(converter, quantization, representative)
         try:
-            return converter.convert()
+            content = (
+                converter.convert() if not keep_float else _partly_in_float(converter, model, keep_float)
+            )
+        except ValueError:  # our own, of a layer's name
+            raise
         except Exception as error:  # the converter's own exception class is private
             raise ConversionError(_explained(str(error))) from error
+    if quantization == "int8":
+        _refuse_unquantised(content)
+    return content
 
 
 def _refuse_python(graph):
@@ -222,6 +255,30 @@ def _set_quantization(converter, quantization, representative):
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.representative_dataset = lambda: (
             {"image": image[np.newaxis].astype(np.float32)} for image in representative
+        )
+
+
+def _partly_in_float(converter, model, layers):
+    """An int8 file in which what comes from these layers computes in float32."""
+    import tensorflow as tf
+
+    # It measures the ranges once, and quantises again whenever it gets other options.
+    debugger = tf.lite.experimental.QuantizationDebugger(
+        converter=converter, debug_dataset=converter.representative_dataset
+    )
+    tensors = Tensors(debugger.calibrated_model).names.values()
+    debugger.options = tf.lite.experimental.QuantizationDebugOptions(
+        denylisted_nodes=LayerNames(model).tensors(layers, tensors)
+    )
+    return debugger.get_nondebug_quantized_model()
+
+
+def _refuse_unquantised(content):
+    """The converter leaves what it has no range for in float32, and says nothing."""
+    if not any(node.kind == "QUANTIZE" for node in Tensors(content).operators):
+        raise ConversionError(
+            "The converter found no 8-bit range: the file would be in float32. Look for NaN in the weights "
+            "(model.get_weights()) and in the activations."
         )
 
 

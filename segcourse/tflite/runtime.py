@@ -31,7 +31,7 @@ class Runner:
             raise FileNotFoundError(
                 f"There is no file {path}. Write one with convert(model, path, input_size)."
             )
-        self.threads = _usable_threads() if threads is None else threads
+        self.threads = usable_threads() if threads is None else threads
         if self.threads < 1:
             raise ValueError(f"threads is {threads}; needed is 1 or more.")
         self._interpreter = Interpreter(str(path), num_threads=self.threads)
@@ -80,6 +80,7 @@ def checked_images(images: ArrayLike, shape: tuple[int | None, ...]) -> np.ndarr
     return images
 
 
-def _usable_threads():
+def usable_threads() -> int:
+    """As many threads as the process may use, at most 4."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(4, usable or 1)
