@@ -237,8 +237,10 @@ class Labeller:
         return files.resize_mask(small, image.shape[:2])
 
 
-def samples(model: "keras.Model", data: str, split: str, size: tuple[int, int], count: int) -> np.ndarray:
-    """The first `count` pictures of a data set as a `keras.Model` takes them: uint8 [N, h, w, channels].
+def samples(
+    model: "keras.Model", data: str, split: str, size: tuple[int, int], count: int | None = None
+) -> np.ndarray:
+    """The first `count` pictures of a data set (by default all) as a model takes them: uint8 [N, h, w, channels].
 
     They are resized to `size`; where the model does not answer for its margin, mirrored or cut instead.
 
@@ -261,6 +263,30 @@ def samples(model: "keras.Model", data: str, split: str, size: tuple[int, int], 
                 f"{needed[0]}x{needed[1]}."
             ) from error
     return Window(own, size, network.margin, network.channels).images(pictures)
+
+
+def labelled(
+    model: "keras.Model", data: str, split: str, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures uint8 [N, H, W, 3] and labels of a data set, to score a file that was written for `size`.
+
+    They are resized to `size`; where the model does not answer for its margin, they keep their own.
+    """
+    from segcourse import datasets
+    from segcourse.prediction.windows import Network
+
+    return datasets.load(data, split, None if Network(model).margin else size)
+
+
+def spread(images: np.ndarray, count: int) -> np.ndarray:
+    """`count` of the images, or all if there are fewer, from first to last: neighbours of a film are alike."""
+    return images[np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)]
+
+
+def data_of(model: str | os.PathLike) -> str:
+    """The data that a model file was trained on, by the `settings.json` beside it; else "toycam"."""
+    beside = Path(model).with_name("settings.json")
+    return json.loads(beside.read_text())["data"] if beside.is_file() else "toycam"
 
 
 def classes_of(

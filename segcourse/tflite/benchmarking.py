@@ -29,7 +29,8 @@ class Benchmark:
         path, file_bytes: the file and its size.
         threads: CPU threads of LiteRT.
         seconds: latency of each run (one image, copies included).
-        keras_seconds: the same of `model.predict`, taken in turn with the above; None without a model.
+        keras_seconds: the same of Keras, by `model.predict_on_batch` without XLA, taken in turn with the
+            above; None without a model.
         process_bytes: peak memory of a fresh process that runs the file and nothing else.
         file_memory_bytes: the part of it that came with the file (weights and activations).
     """
@@ -55,7 +56,7 @@ class Benchmark:
 
     @property
     def speedup(self) -> float | None:
-        """How many times faster than `model.predict`, by the medians of both; None without a model."""
+        """How many times faster than Keras, by the medians of both; None without a model."""
         return None if self.keras_seconds is None else float(np.median(self.keras_seconds)) / self.median
 
     def __str__(self):
@@ -69,7 +70,7 @@ class Benchmark:
         ]
         if self.keras_seconds is not None:
             lines.append(
-                f"  Keras    {1e3 * np.median(self.keras_seconds):.2f} ms for model.predict: "
+                f"  Keras    {1e3 * np.median(self.keras_seconds):.2f} ms for predict_on_batch: "
                 f"{self.speedup:.1f} times as long"
             )
         return "\n".join(lines)
@@ -87,30 +88,32 @@ def benchmark(
     Args:
         path: a `.tflite` file.
         images: [N, H, W, C] that the runs take in turn; noise by default (the time does not depend on the
-            picture).
+            picture). A file that leaves its size open is measured at the size of the images.
         threads: as in `Runner`.
         runs: measured runs, after a tenth as many (at least 3) for warming up.
-        model: a `keras.Model` to time in the same run, batch 1 through `model.predict`, on all of
-            TensorFlow's threads.
+        model: a `keras.Model` to time in the same run, batch 1, on all of TensorFlow's threads. It is called
+            as `segcourse.prediction.predict` does it: compiled to a graph, without the tenth of a second that
+            each `model.predict` takes to set up a data set.
 
     Returns:
         A `Benchmark`; `print` it.
 
     Raises:
-        ValueError: `runs` is not positive, or the images do not fit the file.
+        ValueError: `runs` is not positive, the images do not fit the file, or the file leaves its size open
+            and there are no images.
     """
     if runs < 1:
         raise ValueError(f"runs is {runs}; needed is 1 or more, e.g. runs=50.")
-    runner = Runner(path, threads)
+    runner = Runner(path, threads, size=None if images is None else np.shape(images)[1:3])
     if images is None:
         images = np.random.default_rng(0).integers(0, 256, runner.input_shape, dtype=np.uint8)
     images = checked_images(images, runner.input_shape).astype(np.float32)
-    calls = [runner] if model is None else [runner, lambda image: model.predict(image, verbose=0)]
+    calls = [runner] if model is None else [runner, _keras(model)]
     warm_up = max(3, runs // 10)
     # In turn, so that whatever else the machine does hits both alike.
     rows = [[_seconds(call, images[[i % len(images)]]) for call in calls] for i in range(warm_up + runs)]
     columns = np.array(rows[warm_up:]).T
-    before, peak = _peak_memory(path, runner.threads)
+    before, peak = _peak_memory(path, runner.threads, runner.input_shape)
     return Benchmark(
         path=Path(path),
         file_bytes=Path(path).stat().st_size,
@@ -128,8 +131,21 @@ def _seconds(call, image):
     return time.perf_counter() - start
 
 
-def _peak_memory(path, threads):
-    command = [sys.executable, "-P", str(WORKER), "memory", str(path), str(threads)]
+def _keras(model):
+    """A function of one image, as a user in a hurry would call it; the model itself stays as it is."""
+    import keras
+
+    from segcourse.prediction.whole import on_batch
+    from segcourse.training import jit_compile
+
+    twin = keras.Model(model.inputs, model.outputs[0])
+    if jit_compile() is False:  # as `prediction.predict` does: XLA on CPUs is slower for most networks
+        twin.jit_compile = False
+    return lambda image: on_batch(twin, image)
+
+
+def _peak_memory(path, threads, shape):
+    command = [sys.executable, "-P", str(WORKER), "memory", str(path), str(threads), *map(str, shape)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{path}: measuring its memory failed.\n{done.stderr.strip()[-500:]}")

@@ -217,14 +217,11 @@ def _converted(model, shape, quantization, representative, keep_float):
         archive.write_out(folder, options=options, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         _set_quantization(converter, quantization, representative)
-        try:
-            content = (
-                converter.convert() if not keep_float else _partly_in_float(converter, model, keep_float)
-            )
-        except ValueError:  # our own, of a layer's name
-            raise
-        except Exception as error:  # the converter's own exception class is private
-            raise ConversionError(_explained(str(error))) from error
+        if keep_float:
+            content = _partly_in_float(converter, model, keep_float)
+        else:
+            with _explaining():
+                content = converter.convert()
     if quantization == "int8":
         _refuse_unquantised(content)
     return content
@@ -262,15 +259,24 @@ def _partly_in_float(converter, model, layers):
     """An int8 file in which what comes from these layers computes in float32."""
     import tensorflow as tf
 
-    # It measures the ranges once, and quantises again whenever it gets other options.
-    debugger = tf.lite.experimental.QuantizationDebugger(
-        converter=converter, debug_dataset=converter.representative_dataset
-    )
-    tensors = Tensors(debugger.calibrated_model).names.values()
-    debugger.options = tf.lite.experimental.QuantizationDebugOptions(
-        denylisted_nodes=LayerNames(model).tensors(layers, tensors)
-    )
-    return debugger.get_nondebug_quantized_model()
+    with _explaining():  # measures the ranges, once for all options
+        debugger = tf.lite.experimental.QuantizationDebugger(
+            converter=converter, debug_dataset=converter.representative_dataset
+        )
+    outputs = Tensors(debugger.calibrated_model).names.values()
+    nodes = LayerNames(model).tensors(layers, outputs)
+    with _explaining():
+        debugger.options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=nodes)
+        return debugger.get_nondebug_quantized_model()
+
+
+@contextlib.contextmanager
+def _explaining():
+    """The converter's failures as a `ConversionError`."""
+    try:
+        yield
+    except Exception as error:  # its own exception class is private
+        raise ConversionError(_explained(str(error))) from error
 
 
 def _refuse_unquantised(content):

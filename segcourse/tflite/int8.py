@@ -70,8 +70,8 @@ def miou_drop(
     known = labels[labels != 255]
     if known.size == 0 or known.min() < 0 or known.max() >= classes:
         raise ValueError(
-            f"The network tells {classes} classes apart; needed are labels 0..{classes - 1} and 255 for void, "
-            f"got {np.unique(labels).tolist()}. Score with the data that the network is for."
+            f"The network tells {classes} classes apart; needed are labels 0..{classes - 1} and 255 for "
+            f"void, got {np.unique(labels).tolist()}. Score with the data that the network is for."
         )
     return Drop(*(_miou(network, pictures, labels) for network in networks), len(pictures))
 
@@ -191,11 +191,11 @@ class LayerNames:
         self._output = model.outputs[0]._keras_history.operation.name
 
     def of(self, tensor: str) -> list[str]:
-        """Names of the layers, in the order of computation; empty where none is recognised."""
+        """Names of the layers, in the model's order; empty where none is recognised."""
         if tensor.startswith("StatefulPartitionedCall"):  # an output: it has no other name
             return [self._output]
-        found = [self._one(path.split("/")) for path in reversed(tensor.split(";"))]
-        return list(dict.fromkeys(filter(None, found)))
+        found = {self._one(path.split("/")) for path in tensor.split(";")}
+        return [name for name in self.known if name in found]
 
     def _one(self, path):
         for part in reversed(path[1:]):
@@ -241,7 +241,7 @@ def checked_calibration(images: np.ndarray) -> np.ndarray:
     low, high = float(images.min()), float(images.max())
     if low < 0 or high > 255 or high <= 1:
         raise ValueError(
-            f"representative_data lies in {low:.4g}..{high:.4g}; needed are images in 0..255, as the file takes "
-            "them: the rescaling is inside the network. Ranges measured on other values would be wrong."
+            f"representative_data lies in {low:.4g}..{high:.4g}; needed are images in 0..255, as the file "
+            "takes them: the rescaling is inside the network. Ranges measured on other values would be wrong."
         )
     return images

@@ -1,4 +1,4 @@
-"""Does a network fit into float16, in which phones' GPUs compute? Read off its float32 file, on real images."""
+"""Does a network fit into float16, in which mobile GPUs compute? The float32 file tells, on real images."""
 
 from __future__ import annotations
 

@@ -15,16 +15,22 @@ class Runner:
     Args:
         path: a `.tflite` file with float32 input and output, batch 1.
         threads: CPU threads; by default as many as the process may use, at most 4 (a phone's fast cores).
+        size: (height, width) to run a file at that leaves them open; files from `convert` have theirs.
 
     Attributes:
         input_shape, output_shape: (1, H, W, C) of the file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file's input is not one float32 image.
+        ValueError: the file's input is not one float32 image, or its size is open and none is given.
     """
 
-    def __init__(self, path: str | os.PathLike, threads: int | None = None):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        threads: int | None = None,
+        size: tuple[int, int] | None = None,
+    ):
         from ai_edge_litert.interpreter import Interpreter
 
         if not Path(path).is_file():
@@ -35,6 +41,7 @@ class Runner:
         if self.threads < 1:
             raise ValueError(f"threads is {threads}; needed is 1 or more.")
         self._interpreter = Interpreter(str(path), num_threads=self.threads)
+        _fix_size(self._interpreter, path, size)
         self._interpreter.allocate_tensors()
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         if len(inputs) != 1 or len(inputs[0]["shape"]) != 4 or inputs[0]["dtype"] != np.float32:
@@ -62,6 +69,21 @@ class Runner:
         self._interpreter.set_tensor(self._input, image[np.newaxis].astype(np.float32))
         self._interpreter.invoke()
         return self._interpreter.get_tensor(self._output)
+
+
+def _fix_size(interpreter, path, size):
+    """Gives an image of open size the size asked for: left alone, LiteRT would take 1x1."""
+    image = interpreter.get_input_details()[0]
+    signature = [int(n) for n in image["shape_signature"]]
+    if len(signature) != 4 or -1 not in signature[1:3]:
+        return
+    if size is None:
+        raise ValueError(
+            f"{path} leaves the size of its image open ([{', '.join(map(str, signature))}]), and a time or a "
+            "result belongs to one size. Give it (images, or size=(H, W)), or write the file with convert()."
+        )
+    asked = [own if own > 0 else wanted for own, wanted in zip(signature[1:3], size, strict=True)]
+    interpreter.resize_tensor_input(image["index"], [1, *map(int, asked), signature[3]])
 
 
 def checked_images(images: ArrayLike, shape: tuple[int | None, ...]) -> np.ndarray:
