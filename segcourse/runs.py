@@ -240,7 +240,7 @@ class Labeller:
 def samples(
     model: "keras.Model", data: str, split: str, size: tuple[int, int], count: int | None = None
 ) -> np.ndarray:
-    """The first `count` pictures of a data set (by default all) as a model takes them: uint8 [N, h, w, channels].
+    """Pictures of a data set, the first `count` or all, as a model takes them: uint8 [N, h, w, channels].
 
     They are resized to `size`; where the model does not answer for its margin, mirrored or cut instead.
 
@@ -279,7 +279,7 @@ def labelled(
 
 
 def spread(images: np.ndarray, count: int) -> np.ndarray:
-    """`count` of the images, or all if there are fewer, from first to last: neighbours of a film are alike."""
+    """`count` of the images from first to last, or all: neighbours in a film are too much alike."""
     return images[np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)]
 
 

@@ -38,7 +38,7 @@ def export(
             min=0,
             max=1,
             metavar="SHARE",
-            help=f"Exit 1 if it loses more mean IoU, 0.02 being two points; of int8, --check allows {MAX_DROP}.",
+            help=f"Exit 1 if it loses more mean IoU (0.02: two points); --check allows int8 {MAX_DROP}.",
         ),
     ] = None,
     keep_float: Annotated[
