@@ -124,8 +124,9 @@ def test_squares_beyond_float16_are_named_where_keras_sees_nothing(tmp_path):
 
 def test_the_input_decides(tmp_path):
     model = normalised(300.0)
-    assert ranges_of(model, tmp_path, np.zeros((1, *SIZE, 3))).problems == ()
-    assert ranges_of(model, tmp_path, noise(SIZE)).problems != ()
+    grey, black = np.full((1, *SIZE, 3), 127), np.zeros((1, *SIZE, 3))
+    assert ranges_of(model, tmp_path, grey).problems == ()
+    assert ranges_of(model, tmp_path, black).problems != ()
 
 
 def test_an_epsilon_that_becomes_zero_is_named(tmp_path):
@@ -186,25 +187,33 @@ def test_a_file_that_stayed_in_float_is_refused(tmp_path, monkeypatch):
         tflite.convert(asking(lambda x: x), tmp_path / "a.tflite", SIZE, "int8", pictures(2, seed=1)[0])
 
 
+def greys(count, seed):
+    """Rectangles that differ in brightness alone: images and labels."""
+    labels = pictures(count, seed)[1]
+    values = 40 + 45 * labels + np.random.default_rng(seed).normal(0, 8, labels.shape)
+    return np.repeat(values.clip(0, 255).astype(np.uint8)[..., None], 3, axis=-1), labels
+
+
 @pytest.fixture(scope="module")
 def fragile():
     """A network behind a local response normalisation, whose power int8 stores in two or three steps."""
     keras.utils.set_random_seed(0)
     image = keras.Input((*SIZE, 3))
     x = LocalResponseNormalization(name="norm")(image)
-    x = layers.Conv2D(12, 3, padding="same", activation="relu", name="first")(layers.Rescaling(0.02)(x))
-    x = layers.Conv2D(12, 3, padding="same", activation="relu", name="second")(x)
+    for name in ("first", "second"):
+        x = layers.Conv2D(12, 3, padding="same", name=name)(x)
+        x = layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(momentum=0.7, name=f"{name}_bn")(x))
     model = keras.Model(image, layers.Conv2D(CLASSES, 1, name="scores")(x))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-2), loss, jit_compile=False)
-    model.fit(*pictures(64, seed=1), batch_size=8, epochs=6, verbose=0)
+    model.fit(*greys(64, seed=1), batch_size=8, epochs=8, verbose=0)
     return model
 
 
 @pytest.fixture(scope="module")
 def fragile_files(fragile, tmp_path_factory):
     """The network's float32 file, its int8 file, and the one with the normalisation in float."""
-    folder, training = tmp_path_factory.mktemp("fragile"), pictures(16, seed=1)[0]
+    folder, training = tmp_path_factory.mktemp("fragile"), greys(16, seed=1)[0]
     return {
         "float32": tflite.convert(fragile, folder / "float32.tflite", SIZE),
         "int8": tflite.convert(fragile, folder / "int8.tflite", SIZE, "int8", training),
@@ -213,13 +222,13 @@ def fragile_files(fragile, tmp_path_factory):
 
 
 def test_a_layer_kept_in_float_brings_the_miou_back(fragile, fragile_files):
-    images, labels = pictures(16, seed=3)
+    images, labels = greys(16, seed=3)
     drops = {
         name: tflite.miou_drop(fragile_files["float32"], fragile_files[name], images, labels)
         for name in ("int8", "kept")
     }
-    assert drops["int8"].before > 0.7, "the network has not learned: the comparison would mean nothing"
-    assert drops["int8"].points > 0.03
+    assert drops["int8"].before > 0.5, "the network has not learned: the comparison would mean nothing"
+    assert drops["int8"].points > 0.1
     assert abs(drops["kept"].points) < 0.01
     assert "a drop of" in str(drops["int8"])
 
@@ -235,13 +244,21 @@ def test_the_kept_layer_is_in_float_and_the_others_are_not(fragile_files):
 
 
 def test_the_layer_that_suffers_is_named(fragile, fragile_files):
-    images = pictures(2, seed=3)[0]
-    found = tflite.layer_errors(fragile, fragile_files["float32"], fragile_files["int8"], images)
-    assert found.layers[0].layer == "norm" and found.layers[0].added > 0.05
+    images = greys(2, seed=3)[0]
+    found, kept = (
+        tflite.layer_errors(fragile, fragile_files["float32"], fragile_files[name], images)
+        for name in ("int8", "kept")
+    )
+    assert found.worst[0].layer == "norm" and found.worst[0].added > 0.2, str(found)
     assert "norm (" in str(found)
-    kept = tflite.layer_errors(fragile, fragile_files["float32"], fragile_files["kept"], images)
-    assert kept.layers[0].layer != "norm" and kept.layers[0].added < 0.5 * found.layers[0].added
-    assert {"first", "second", "scores"} <= {error.layer for error in kept.layers}
+    assert [error.layer for error in found.layers] == [
+        "norm",
+        "first+first_bn+first_relu",
+        "second+second_bn+second_relu",
+        "scores",
+    ]
+    assert [error.layer for error in kept.layers] == [error.layer for error in found.layers]
+    assert kept.layers[0].error < 0.01 and kept.layers[-1].error < 0.3 * found.layers[-1].error, str(kept)
     same = tflite.layer_errors(fragile, *[fragile_files["float32"]] * 2, images)
     assert all(error.error == error.added == 0 for error in same.layers)
 

@@ -93,7 +93,8 @@ class LayerError:
     Attributes:
         layer: Keras' name of the layer; of several that the converter made one operator, joined by "+".
         operator: TFLite's name of the operator.
-        error: root mean square of the difference, as a share of the root mean square of the float32 values.
+        error: root mean square of the difference, as a share of the standard deviation of the float32
+            values: what they have in common says nothing about the picture. At most 1: then nothing is left.
         added: by how much that is more than the largest `error` of the layer's inputs: what arises here.
     """
 
@@ -108,15 +109,26 @@ class LayerError:
 
 @dataclass(frozen=True)
 class LayerErrors:
-    """What `layer_errors` found; `layers` has one `LayerError` a layer, the one that adds most first."""
+    """What `layer_errors` found.
+
+    Attributes:
+        layers: one `LayerError` a layer, in the order of computation.
+        images: on how many.
+    """
 
     layers: tuple[LayerError, ...]
     images: int
 
+    @property
+    def worst(self) -> tuple[LayerError, ...]:
+        """The five layers that add most, in the order of computation."""
+        most = sorted(self.layers, key=lambda found: -found.added)[:5]
+        return tuple(found for found in self.layers if found in most)
+
     def __str__(self):
+        lines = [f"  - {found}" for found in self.worst]
         return "\n".join(
-            [f"layers that add most error in int8, on {self.images} images:"]
-            + [f"  - {found}" for found in self.layers[:5]]
+            [f"layers that add most error in int8, first to last, on {self.images} images:", *lines]
         )
 
 
@@ -125,8 +137,9 @@ def layer_errors(
 ) -> LayerErrors:
     """Where the error of an int8 file arises: all its tensors against those of the float32 file.
 
-    A layer whose `added` is large is one to keep in float: `convert(..., keep_float=[layer])`. The error runs
-    on through the layers behind it, which is why `error` alone would blame the last ones.
+    A layer whose `added` is large is one to keep in float: `convert(..., keep_float=[layer])`. Begin with the
+    first of them: the error runs on through the layers behind it, and those that amplify small differences
+    amplify it too.
 
     Args:
         model: the `keras.Model` that both files came from, for the names of its layers.
@@ -146,26 +159,27 @@ def layer_errors(
     ]
     if not pairs:
         raise ValueError(f"{float_file} and {int8_file} have no tensor in common: give files of one network.")
-    squares = {index: np.zeros(2) for _, index, _ in pairs}
+    sums = {index: np.zeros(4) for _, index, _ in pairs}
     for _ in zip(exact.run(images), coarse.run(images), strict=True):
         for _, index, other in pairs:
-            squares[index] += _squares(exact.value(index), coarse.value(other))
-    errors = {index: _ratio(*found) for index, found in squares.items()}
+            sums[index] += _sums(exact.value(index), coarse.value(other))
+    errors = {index: _ratio(*found) for index, found in sums.items()}
     return LayerErrors(_by_layer(model, exact, pairs, errors), len(images))
 
 
-def _squares(exact, coarse):
-    """Sum of the squared differences, and of the squares."""
+def _sums(exact, coarse):
+    """How many values, their sum, the sum of their squares, and that of the squared differences."""
     exact, coarse = exact.astype(np.float64), coarse.astype(np.float64)
-    return np.array([np.sum((exact - coarse) ** 2), np.sum(exact**2)])
+    return np.array([exact.size, exact.sum(), np.sum(exact**2), np.sum((exact - coarse) ** 2)])
 
 
-def _ratio(difference, size):
-    return float(np.sqrt(difference / size)) if size else float(difference > 0)
+def _ratio(count, total, squares, difference):
+    variance = squares / count - (total / count) ** 2
+    return min(1.0, float(np.sqrt(difference / count / variance))) if variance > 0 else float(difference > 0)
 
 
 def _by_layer(model, exact, pairs, errors):
-    """Of every layer the operator that adds most, sorted by that."""
+    """Of every layer the operator that adds most."""
     names, worst = LayerNames(model), {}
     for node, index, _ in pairs:
         added = errors[index] - max((errors.get(i, 0.0) for i in node.inputs), default=0.0)
@@ -173,7 +187,7 @@ def _by_layer(model, exact, pairs, errors):
         found = LayerError(layer, node.kind, errors[index], added)
         if layer not in worst or worst[layer].added < added:
             worst[layer] = found
-    return tuple(sorted(worst.values(), key=lambda found: -found.added))
+    return tuple(worst.values())
 
 
 class LayerNames:
