@@ -123,7 +123,7 @@ class LayerErrors:
     def worst(self) -> tuple[LayerError, ...]:
         """The five layers that add most, in the order of computation."""
         most = sorted(self.layers, key=lambda found: -found.added)[:5]
-        return tuple(found for found in self.layers if found in most)
+        return tuple(found for found in self.layers if found in most and found.added > 0)
 
     def __str__(self):
         lines = [f"  - {found}" for found in self.worst]
