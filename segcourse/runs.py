@@ -9,7 +9,6 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -248,33 +247,10 @@ class Labeller:
         return files.resize_mask(small, image.shape[:2])
 
 
-@dataclass(frozen=True)
-class EqualLabels:
-    """How well the labels of a file that has no logits agree with the expected ones: `share` of `pixels`."""
-
-    share: float
-    pixels: int
-
-    @classmethod
-    def of(cls, expected: np.ndarray, labels: np.ndarray) -> "EqualLabels":
-        """Compare two arrays of labels."""
-        return cls(float((expected == labels).mean()), labels.size)
-
-    def failures(self, quantization: str | None) -> list[str]:
-        """What speaks against the two being the same network, as `Agreement.failures` says it."""
-        from segcourse.tflite.runtime import ALLOWED
-
-        needed = ALLOWED[quantization][0]
-        if self.share >= needed:
-            return []
-        return [f"only {self.share:.2%} of the labels are equal, needed are {needed:.1%}"]
-
-    def __str__(self):
-        return f"{self.share:.4%} of {self.pixels:,} labels equal"
-
-
-def samples(model: "keras.Model", data: str, split: str, size: tuple[int, int], count: int) -> np.ndarray:
-    """The first `count` pictures of a data set as a `keras.Model` takes them: uint8 [N, h, w, channels].
+def samples(
+    model: "keras.Model", data: str, split: str, size: tuple[int, int], count: int | None = None
+) -> np.ndarray:
+    """Pictures of a data set, the first `count` or all, as a model takes them: uint8 [N, h, w, channels].
 
     They are resized to `size`; where the model does not answer for its margin, mirrored or cut instead.
 
@@ -303,6 +279,30 @@ def samples(model: "keras.Model", data: str, split: str, size: tuple[int, int], 
                 f"{needed[0]}x{needed[1]}."
             ) from error
     return Window(own, size, network.margin, network.channels).images(pictures)
+
+
+def labelled(
+    model: "keras.Model", data: str, split: str, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures uint8 [N, H, W, 3] and labels of a data set, to score a file that was written for `size`.
+
+    They are resized to `size`; where the model does not answer for its margin, they keep their own.
+    """
+    from segcourse import datasets
+    from segcourse.prediction.windows import Network
+
+    return datasets.load(data, split, None if Network(model).margin else size)
+
+
+def spread(images: np.ndarray, count: int) -> np.ndarray:
+    """`count` of the images from first to last, or all: neighbours in a film are too much alike."""
+    return images[np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)]
+
+
+def data_of(model: str | os.PathLike) -> str:
+    """The data that a model file was trained on, by the `settings.json` beside it; else "toycam"."""
+    beside = Path(model).with_name("settings.json")
+    return json.loads(beside.read_text())["data"] if beside.is_file() else "toycam"
 
 
 def classes_of(

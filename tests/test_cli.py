@@ -1,5 +1,6 @@
 """The `segcourse` command, from training to the phone's file, and each way in which it can go wrong."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -169,8 +170,10 @@ def test_export_compares_and_its_file_predicts_any_size(run, folder, photographs
 
 def test_export_int8_takes_its_ranges_from_the_data_set(run, folder, tmp_path):
     path = tmp_path / "a.tflite"
-    arguments = ["--size", "64x64", "--data", folder, "--quantization", "int8"]
-    assert "labels equal" in call("export", run / "model.keras", "--out", path, *arguments)
+    arguments = ["--size", "64x64", "--quantization", "int8", "--calibration", 4]
+    said = call("export", run / "model.keras", "--out", path, *arguments)
+    assert f"images of {folder}" in said  # the run's own, by its settings.json
+    assert "labels equal" in said and "a drop of" in said and "arise here" in said and "latency here" in said
     assert path.stat().st_size < 400_000  # 166,037 weights of a byte
 
 
@@ -306,6 +309,42 @@ def test_a_model_of_several_outputs_is_told_what_to_do(tmp_path):
     keras.Model(image, {"logits": x, "again": keras.layers.ReLU()(x)}).save(tmp_path / "two.keras")
     arguments = ["export", tmp_path / "two.keras", "--out", tmp_path / "a.tflite", "--size", "64x64"]
     assert "has 2 outputs" in call(*arguments, code=2)
+
+
+def test_export_judges_an_int8_file(run, tmp_path, monkeypatch):
+    from segcourse import tflite
+
+    path, real = tmp_path / "a.tflite", tflite.benchmark
+
+    def slowed(file, *arguments, **options):
+        found = real(file, *arguments, **options)
+        return dataclasses.replace(found, seconds=found.seconds * (100 if file == path else 1))
+
+    monkeypatch.setattr(tflite, "miou_drop", lambda *_: tflite.Drop(0.6, 0.57, 5))
+    monkeypatch.setattr(tflite, "benchmark", slowed)
+    arguments = ["--size", "64x64", "--quantization", "int8", "--calibration", 2, "--keep-float", "conv1_2"]
+    said = call("export", run / "model.keras", "--out", path, *arguments, "--check", code=1)
+    assert "a drop of 3.00 points" in said and "loses 3.00 points of mIoU, allowed are 2.00" in said
+    assert "times as long as float32 on this CPU" in said
+    assert {t.dtype for t in tflite.inspect(path).tensors if "/conv1_2" in t.name} == {"float32"}
+
+
+def test_max_drop_is_the_limit(run, tmp_path, monkeypatch):
+    from segcourse import tflite
+
+    arguments = ["export", run / "model.keras", "--out", tmp_path / "a.tflite", "--size", "64x64"]
+    monkeypatch.setattr(tflite, "miou_drop", lambda *_: tflite.Drop(0.6, 0.57, 5))
+    assert "loses 3.00 points of mIoU, allowed are 2.50" in call(*arguments, "--max-drop", 0.025, code=1)
+    assert "error" not in call(*arguments, "--max-drop", 0.035)
+
+
+def test_export_check_names_what_float16_cannot_hold(run, folder, tmp_path, monkeypatch):
+    from segcourse.tflite import ranges
+
+    arguments = ["export", run / "model.keras", "--out", tmp_path / "a.tflite", "--size", "64x64", "--check"]
+    monkeypatch.setattr(ranges, "LARGEST", 100.0)  # less than a pixel's value
+    said = call(*arguments, "--quantization", "float16", code=1)
+    assert "in float16, output of" in said and "infinite" in said
 
 
 def test_export_check_fails_when_the_file_disagrees(run, folder, tmp_path, monkeypatch):

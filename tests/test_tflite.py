@@ -172,7 +172,7 @@ def test_benchmark_measures_both_in_one_run(model, files, images):
     assert found.speedup == pytest.approx(np.median(found.keras_seconds) / np.median(found.seconds))
     # The file's own process: more than the weights, far less than TensorFlow's hundreds of megabytes.
     assert found.file_bytes < found.file_memory_bytes < found.process_bytes < 250e6
-    assert "model.predict" in str(found)
+    assert "predict_on_batch" in str(found)
 
 
 def test_benchmark_without_images_or_model(files):

@@ -1,4 +1,4 @@
-"""Write the tables of lessons and of the comparison in README.md from what is stored, or check that they agree.
+"""Write the tables of lessons and of the comparison in README.md, or check that they agree.
 
 python tools/write_readme.py            write it
 python tools/write_readme.py --check    exit 1 when it differs

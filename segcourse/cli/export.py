@@ -7,12 +7,11 @@ import typer
 
 from segcourse.cli.arguments import Imports, ModelFile, choice, read_size
 from segcourse.cli.base import fail, quiet_import
+from segcourse.cli.judging import MAX_DROP, Judge
 
 OUTPUTS = ("logits", "labels", "labels_int32")
 INPUT_DTYPES = ("float32", "uint8")
 QUANTIZATIONS = ("float16", "dynamic", "int8")
-MEASURED_ONLY = ("dynamic", "int8")  # what 8-bit weights cost depends on the network: no limit fits all
-REPRESENTATIVE_IMAGES = 100
 CHECKED_IMAGES = 8
 
 
@@ -26,8 +25,12 @@ def export(
         str | None, typer.Option(parser=choice(QUANTIZATIONS), metavar="|".join(QUANTIZATIONS))
     ] = None,
     data: Annotated[
-        str, typer.Option(help="Images for int8's ranges (train) and the comparison (val).")
-    ] = "toycam",
+        str | None,
+        typer.Option(
+            help="Images for int8's ranges (train) and the comparison (val); by default what the run beside "
+            "MODEL was trained on, else toycam."
+        ),
+    ] = None,
     output: Annotated[
         str,
         typer.Option(
@@ -57,6 +60,22 @@ def export(
     check: Annotated[
         bool, typer.Option("--check", help="Exit 1 if the file disagrees, or a mobile GPU will not take it.")
     ] = False,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help=f"Exit 1 if it loses more mean IoU (0.02: two points); --check allows int8 {MAX_DROP}.",
+        ),
+    ] = None,
+    keep_float: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LAYER", help="A layer that int8 leaves in float32; may be repeated."),
+    ] = None,
+    calibration: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Images of train that int8's ranges come from.")
+    ] = 100,
 ) -> None:
     """Write a TFLite file for phones, and compare it with the model.
 
@@ -69,30 +88,38 @@ def export(
 
     out = _target(out)
     network = runs.load_model(model)
+    data = data or runs.data_of(model)
     images, representative = runs.samples(network, data, "val", size, CHECKED_IMAGES), None
     if quantization == "int8":
-        representative = runs.samples(network, data, "train", size, REPRESENTATIVE_IMAGES)
+        representative = runs.spread(runs.samples(network, data, "train", size), calibration)
     tflite.convert(
         network,
         out,
         size,
         quantization,
         representative,
+        keep_float or (),
         output=output,
         input_dtype=input_dtype,
         classes=_known_classes(model, network.output_shape[-1], classes),
         provenance={**runs.origin_of(model), "quantization": quantization or "float32"},
     )
-    report, agreement = tflite.inspect(out), _compared(network, out, images, output)
+    report, agreement = tflite.inspect(out), tflite.compare(network, out, images)
     typer.echo(f"{report}\nagreement with {model.name} on {len(images)} images of {data}: {agreement}")
     if card:
         typer.echo(f"model card: {tflite.write_card(out, agreement)}")
-    problems = [*map(str, report.problems)]
-    if quantization not in MEASURED_ONLY:
-        problems += agreement.failures(quantization)
-    if check:
-        problems += _gpu_problems(out, quantization, images[:1], output)
-    if check and problems:
+    with Judge(network, out, quantization, size, images) as judge:
+        problems = []
+        if quantization == "int8":
+            judge.layers()
+            judge.speed()
+        if quantization == "int8" or max_drop is not None:
+            allowed = MAX_DROP if check and max_drop is None else max_drop
+            problems += judge.drop(data, *runs.labelled(network, data, "val", size), allowed)
+        if check:
+            problems += [*map(str, report.problems), *agreement.failures(quantization)]
+            problems += judge.float16() + judge.gpu()
+    if problems:
         fail(f"{out} is written, but: {'; '.join(problems)}")
         raise typer.Exit(1)
 
@@ -116,33 +143,3 @@ def _known_classes(model, count, file):
         if file:
             raise
         return None
-
-
-def _compared(network, path, images, output):
-    from segcourse import runs, tflite
-
-    if output == "logits":
-        return tflite.compare(network, path, images)
-    from segcourse.prediction import predict
-
-    return runs.EqualLabels.of(predict(network, images), tflite.Runner(path).labels(images))
-
-
-def _gpu_problems(path, quantization, images, output):
-    """What LiteRT's real GPU delegate says of the file; empty if all is well or the machine cannot run it."""
-    from segcourse import runs, tflite
-
-    try:
-        found = tflite.run_on_gpu_delegate(path, images)
-    except tflite.GpuDelegateUnavailable as error:
-        typer.echo(f"GPU delegate: not tried. {error}")
-        return []
-    except tflite.GpuDelegateError as error:
-        return [str(error)]
-    runner = tflite.Runner(path)
-    if output == "logits":
-        on_gpu = tflite.agreement(runner(images), found)
-    else:
-        on_gpu = runs.EqualLabels.of(runner.labels(images), found)
-    typer.echo(f"GPU delegate: takes the whole network; against the CPU {on_gpu}")
-    return [f"GPU against CPU: {failure}" for failure in on_gpu.failures(quantization)]

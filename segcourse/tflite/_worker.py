@@ -28,12 +28,13 @@ def run_on_gpu(model: str, images: str, results: str) -> None:
     np.savez(results, **{output: np.concatenate(values) for output, values in read.items()})
 
 
-def peak_memory(model: str, threads: str) -> None:
-    """Print the process' peak memory in bytes: before it has the file, and after computing one image."""
+def peak_memory(model: str, threads: str, *shape: str) -> None:
+    """Print the process' peak memory in bytes: before it has the file, and after one image of `shape`."""
     from ai_edge_litert.interpreter import Interpreter
 
     before = _peak_bytes()
     interpreter = Interpreter(model, num_threads=int(threads))
+    interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], [int(n) for n in shape])
     interpreter.allocate_tensors()
     interpreter.invoke()
     print(before, _peak_bytes())

@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike
 from segcourse.tflite.annotation import annotated, check_classes
 from segcourse.tflite.files import writable, write_atomically
 from segcourse.tflite.images import as_array
+from segcourse.tflite.int8 import LayerNames, checked_calibration
+from segcourse.tflite.tensors import Tensors
 
 if TYPE_CHECKING:
     import keras
@@ -40,6 +42,7 @@ def convert(
     input_size: tuple[int, int],
     quantization: str | None = None,
     representative_data: ArrayLike | None = None,
+    keep_float: Sequence[str] = (),
     *,
     output: str = "logits",
     input_dtype: str = "float32",
@@ -63,6 +66,8 @@ def convert(
             in 8 bits. "int8" also computes in 8 bits, every operator of it (for CPUs).
         representative_data: for "int8" only: about 100 images [N, H, W, C], uint8 or float in 0..255, from
             the training set; their activations fix the 8-bit ranges.
+        keep_float: for "int8" only: names of Keras layers that go on computing in float32. `layer_errors`
+            tells which ones need it.
         output: "logits"; or "labels", the class of every pixel as `labels` uint8 [1, H', W'], or
             "labels_int32", the same as int32: the argmax is then in the graph, and less is copied from a GPU.
         input_dtype: of `image`: "float32", or "uint8", the camera's own bytes, cast in the graph.
@@ -84,9 +89,10 @@ def convert(
     check_classes(classes, {tensor.shape[-1] for tensor in model.outputs if len(tensor.shape) == 4})
     shape = (1, height, width, channels)
     representative = _checked_representative(representative_data, quantization, shape[1:])
+    keep_float = _checked_layers(keep_float, quantization)
     path = writable(path)
     serve = _endpoint(in_precision(model, "float32"), shape, output, input_dtype)
-    content = _converted(*serve, quantization, representative)
+    content = _converted(*serve, quantization, representative, keep_float)
     write_atomically(path, annotated(content, classes, provenance))
     return path
 
@@ -94,9 +100,10 @@ def convert(
 def in_precision(model: keras.Model, dtype: str) -> keras.Model:
     """The same network and weights with every layer computing in `dtype`, e.g. "float32" or "float16".
 
-    A phone's GPU computes in float16 by default: `in_precision(model, "float16")` shows here, before any
-    phone is involved, whether an activation overflows there. A model whose layers are all in `dtype` already
-    is returned as is.
+    A phone's GPU computes in float16 by default: `in_precision(model, "float16")` shows what rounding does to
+    the labels. It does not show every overflow: Keras' normalisations compute in float32 inside, whatever
+    their dtype; `float16_ranges` finds those. In float16, batch normalisation keeps its weights in float32.
+    A model whose layers are all in `dtype` already is returned as is.
     """
     import keras
 
@@ -104,7 +111,10 @@ def in_precision(model: keras.Model, dtype: str) -> keras.Model:
         return model
 
     def rebuilt(layer):
-        return layer.__class__.from_config({**layer.get_config(), "dtype": dtype})
+        # TensorFlow's fused kernel wants scale and statistics in float32 beside float16.
+        mixed = dtype == "float16" and isinstance(layer, keras.layers.BatchNormalization)
+        policy = "mixed_float16" if mixed else dtype
+        return layer.__class__.from_config({**layer.get_config(), "dtype": policy})
 
     clone = keras.models.clone_model(model, clone_function=rebuilt, recursive=True)
     clone.set_weights(model.get_weights())
@@ -235,7 +245,17 @@ def _checked_representative(images, quantization, shape):
             f"representative_data has shape {images.shape}; needed is [N, {', '.join(map(str, shape))}] with "
             "N >= 1, images of the input_size that the file is for."
         )
-    return images
+    return checked_calibration(images)
+
+
+def _checked_layers(names, quantization):
+    names = [names] if isinstance(names, str) else list(names)
+    if names and quantization != "int8":
+        raise ValueError(
+            f"keep_float is used by quantization='int8' alone, got quantization={quantization!r}: all other "
+            "files compute in float anyway."
+        )
+    return names
 
 
 def _endpoint(model, shape, output, input_dtype):
@@ -273,7 +293,7 @@ def _argmax(logits):
     return tf.argmax(filled, axis=-1, output_type=tf.int32)
 
 
-def _converted(model, serve, quantization, representative):
+def _converted(model, serve, quantization, representative, keep_float):
     """The bytes of the TFLite file."""
     import keras
     import tensorflow as tf
@@ -288,10 +308,14 @@ def _converted(model, serve, quantization, representative):
         archive.write_out(folder, options=options, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         _set_quantization(converter, quantization, representative, serve.input_signature[0].dtype)
-        try:
-            return converter.convert()
-        except Exception as error:  # the converter's own exception class is private
-            raise ConversionError(_explained(str(error))) from error
+        if keep_float:
+            content = _partly_in_float(converter, model, keep_float)
+        else:
+            with _explaining():
+                content = converter.convert()
+    if quantization == "int8":
+        _refuse_unquantised(content)
+    return content
 
 
 def _refuse_python(graph):
@@ -331,6 +355,39 @@ ADVICE = {
     "convert(..., output='labels')",
     "tf.MatrixInverse": "invert before the conversion, in NumPy, what does not depend on the image",
 }
+
+
+def _partly_in_float(converter, model, layers):
+    """An int8 file in which what comes from these layers computes in float32."""
+    import tensorflow as tf
+
+    with _explaining():  # measures the ranges, once for all options
+        debugger = tf.lite.experimental.QuantizationDebugger(
+            converter=converter, debug_dataset=converter.representative_dataset
+        )
+    outputs = Tensors(debugger.calibrated_model).names.values()
+    nodes = LayerNames(model).tensors(layers, outputs)
+    with _explaining():
+        debugger.options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=nodes)
+        return debugger.get_nondebug_quantized_model()
+
+
+@contextlib.contextmanager
+def _explaining():
+    """The converter's failures as a `ConversionError`."""
+    try:
+        yield
+    except Exception as error:  # its own exception class is private
+        raise ConversionError(_explained(str(error))) from error
+
+
+def _refuse_unquantised(content):
+    """The converter leaves what it has no range for in float32, and says nothing."""
+    if not any(node.kind == "QUANTIZE" for node in Tensors(content).operators):
+        raise ConversionError(
+            "The converter found no 8-bit range: the file would be in float32. Look for NaN in the weights "
+            "(model.get_weights()) and in the activations."
+        )
 
 
 def _explained(message):
