@@ -1,15 +1,17 @@
 """What speaks against a file that `segcourse export` has written."""
 
+from __future__ import annotations
+
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import typer
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
 MAX_DROP = 0.02  # what --check allows an int8 file to lose where --max-drop says nothing: two points of mIoU
 MEASURED_IMAGES = 2  # for all tensors of a file: minutes and gigabytes otherwise
@@ -26,7 +28,7 @@ class Judge:
         images: uint8 [N, H, W, C] as the file takes them.
     """
 
-    network: "keras.Model"
+    network: keras.Model
     path: Path
     quantization: str | None
     size: tuple[int, int]
