@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from segcourse.tflite.repair import repaired
+
 if TYPE_CHECKING:
     import keras
 
@@ -192,7 +194,7 @@ def _converted(model, shape, quantization, representative):
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         _set_quantization(converter, quantization, representative)
         try:
-            return converter.convert()
+            return repaired(converter.convert())
         except Exception as error:  # the converter's own exception class is private
             raise ConversionError(_explained(str(error))) from error
 

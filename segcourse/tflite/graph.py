@@ -133,6 +133,27 @@ class Graph:
         """The operators that read `tensor`."""
         return self._consumers.get(id(tensor), [])
 
+    def readers(self, tensor: Tensor) -> list[Node]:
+        """The operators that read `tensor`, or what reshapes that change nothing make of it."""
+        same = [t for t in self.tensors if self.origin(t) is self.origin(tensor)]
+        idle = {node for t in same for node in self._idle_reshapes(t)}
+        return [node for t in same for node in self.consumers(t) if node not in idle]
+
+    def origin(self, tensor: Tensor) -> Tensor:
+        """The first tensor that `tensor` equals: reshapes that end in the shape they began with drop out."""
+        idle = self._idle_reshapes(tensor)
+        return idle[-1].inputs[0] if idle else tensor
+
+    def _idle_reshapes(self, tensor):
+        """The longest chain of RESHAPEs that leads to `tensor` from another of its shape, last one first."""
+        chain, length, node = [], 0, self.producer(tensor)
+        while node is not None and node.operator == "RESHAPE":
+            chain.append(node)
+            if node.inputs[0].shape == tensor.shape:
+                length = len(chain)
+            node = self.producer(node.inputs[0])
+        return chain[:length]
+
     def producer(self, tensor: Tensor) -> Node | None:
         """The operator that makes `tensor`; None for an input or a constant."""
         return self._producers.get(id(tensor))

@@ -163,12 +163,11 @@ def dynamic(node: Node, graph: Graph) -> Finding:
 
 
 def activation(node: Node, graph: Graph) -> Finding:
-    """A fused activation other than the ReLUs."""
+    """A fused activation other than the ReLUs; a concatenation has none."""
     name = node.activation
-    if name not in ("NONE", "RELU", "RELU6", "RELU_N1_TO_1"):
-        return f"the activation {name} inside; the delegate computes wrong values", (
-            "an activation layer of its own"
-        )
+    taken = ("NONE",) if node.operator == "CONCATENATION" else ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
+    if name not in taken:
+        return f"the activation {name} inside", "an activation layer of its own"
 
 
 # Convolution and pooling
@@ -197,7 +196,7 @@ def merged_padding(node: Node, graph: Graph) -> Finding:
     if node.operator not in ("PAD", "PADV2") or len(node.inputs[0].shape) != 4:
         return None
     amounts, value = graph.value(node.inputs[1]), _padding_value(node, graph)
-    consumers = graph.consumers(node.outputs[0])
+    consumers = graph.readers(node.outputs[0])
     if amounts is None or value is None or len(consumers) != 1:
         return None
     if amounts[[0, 3]].any() or not amounts.any():
@@ -206,7 +205,9 @@ def merged_padding(node: Node, graph: Graph) -> Finding:
     if behind.operator in CONVOLUTIONS and value != 0:
         what = f"padding with {value:g}, which becomes 0"
     elif behind.operator == "AVERAGE_POOL_2D" or (
-        behind.operator == "MAX_POOL_2D" and not _never_counts(node, amounts, value, behind, graph)
+        behind.operator == "MAX_POOL_2D"
+        and not pooling_floor(node, graph)
+        and not _never_counts(node, amounts, value, behind, graph)
     ):
         what = "padding, which the pooling then ignores"
     else:
@@ -226,8 +227,9 @@ def _padding_value(node, graph):
 
 def _never_counts(node, amounts, value, pooling, graph):
     """True if a max-pooling gives the same values whether it reads the padding or ignores it."""
-    negligible = value <= LOWEST or (value <= 0 and never_negative(node.inputs[0], graph))
-    return negligible and all(_sees_the_image(amounts, pooling, axis) for axis in (1, 2))
+    if not all(_sees_the_image(amounts, pooling, axis) for axis in (1, 2)):
+        return False
+    return value <= LOWEST or (value <= 0 and never_negative(node.inputs[0], graph))
 
 
 def _sees_the_image(amounts, pooling, axis):
@@ -245,8 +247,9 @@ def _sees_the_image(amounts, pooling, axis):
 def never_negative(tensor: Tensor, graph: Graph) -> bool:
     """True if an operator that makes no negative values made it, perhaps with moving or pooling behind."""
     node = graph.producer(tensor)
-    if node is None:
-        return False
+    if node is None or graph.is_constant(tensor):
+        value = graph.value(tensor)
+        return value is not None and bool((value >= 0).all())
     if node.operator in ("RELU", "RELU6", "ABS", "SQUARE", "SQRT", "EXP", "LOGISTIC", "SOFTMAX"):
         return True
     if node.activation in ("RELU", "RELU6"):
@@ -255,6 +258,18 @@ def never_negative(tensor: Tensor, graph: Graph) -> bool:
     if node.operator not in moving:
         return False
     return all(never_negative(t, graph) for t in node.inputs if t.dtype == "float32")
+
+
+def pooling_floor(node: Node, graph: Graph) -> Finding:
+    """Max-pooling starts from -10,000: where a window has nothing but less, that comes out."""
+    if node.operator != "PADV2" or len(node.inputs[0].shape) != 4:
+        return None
+    amounts, value = graph.value(node.inputs[1]), _padding_value(node, graph)
+    if amounts is None or value is None or value >= LOWEST:
+        return None
+    poolings = [n for n in graph.readers(node.outputs[0]) if n.operator == "MAX_POOL_2D"]
+    if any(amounts[3].any() or not _sees_the_image(amounts, n, axis) for n in poolings for axis in (1, 2)):
+        return f"{value:g} before a max-pooling, which starts from {LOWEST:g}", "pad with a smaller number"
 
 
 def upsampling_padding(node: Node, graph: Graph) -> Finding:
@@ -307,15 +322,15 @@ def integer_constants(node: Node, graph: Graph) -> Finding:
     for side, tensor in enumerate(node.inputs):
         if not graph.is_constant(tensor) or tensor.size == 1:
             continue
-        if len(tensor.shape) < 4 and tensor.shape[0] > 1:
-            return (
-                f"an {tensor.dtype} constant of shape {[*tensor.shape]}; the delegate computes wrong values",
-                f"give it four axes, as in [1, 1, 1, C], or {BY_CONVERT}",
-            )
         if side == 0 and node.operator not in COMMUTATIVE:
             return (
-                f"an {tensor.dtype} constant on the left; the delegate exchanges the operands",
+                f"a constant of {tensor.dtype} on the left; the delegate exchanges the operands",
                 "compute in float32",
+            )
+        if len(tensor.shape) < 4 and tensor.shape[0] > 1:
+            return (
+                f"a constant of {tensor.dtype} and shape {[*tensor.shape]}; the delegate misreads it",
+                f"give it four axes, as in [1, 1, 1, C], or {BY_CONVERT}",
             )
 
 
@@ -381,8 +396,8 @@ def selection(node: Node, graph: Graph) -> Finding:
     """Where-else takes values of the output's shape or a single constant number."""
     if node.operator not in ("SELECT", "SELECT_V2"):
         return None
-    if graph.is_constant(node.inputs[0]):
-        return "a constant condition", "multiply with a mask of 0 and 1"
+    if graph.is_constant(node.inputs[0]) and node.inputs[0].shape != node.outputs[0].shape:
+        return "a constant condition that is broadcast", "multiply with a mask of 0 and 1"
     for tensor in node.inputs[1:]:
         if tensor.shape == node.outputs[0].shape:
             continue
@@ -499,6 +514,12 @@ def padding_axes(node: Node, graph: Graph) -> Finding:
         return "padding of the batch; the delegate computes wrong values", "concatenate zeros instead"
 
 
+def corners(node: Node, graph: Graph) -> Finding:
+    """The two ways of placing pixels exclude each other."""
+    if node.operator == "RESIZE_BILINEAR" and node.options.alignCorners and node.options.halfPixelCenters:
+        return "aligned corners and half-pixel centers at once", "choose one of them"
+
+
 def mirror(node: Node, graph: Graph) -> Finding:
     """Of the two ways to mirror, the delegate has the one that does not repeat the rim."""
     if node.operator == "MIRROR_PAD" and node.options.mode != 0:
@@ -549,11 +570,15 @@ def _meets(tensor, others, graph):
     while len(graph.consumers(tensor)) == 1:
         behind = graph.consumers(tensor)[0]
         rest = [t for t in behind.inputs if t is not tensor and not graph.is_constant(t)]
+        elementwise = (
+            behind.operator in UNARY | BINARY or graph.origin(behind.outputs[0]) is not behind.outputs[0]
+        )
         merged = behind.inputs[0] is tensor or behind.operator in ("ADD", "MUL")
-        if behind.operator not in UNARY | BINARY or not merged:
+        if not elementwise or not merged:
             return False
-        if any(t in others for t in rest):
-            return not (first and behind.operator == "MUL" and behind.inputs[0] is tensor)
+        if any(graph.origin(t) in others for t in rest):
+            harmless = behind.operator == "ADD" or (behind.operator == "MUL" and behind.inputs[0] is tensor)
+            return not (first and harmless)
         if rest:
             return False
         tensor, first = behind.outputs[0], False
@@ -578,12 +603,13 @@ def lost_output(node: Node, graph: Graph) -> Finding:
 def _merges(node, behind, graph):
     if node.activation != "NONE":
         return False
-    linear = node.operator in (*CONVOLUTIONS, "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL")
-    if linear:
-        return behind.operator in ("ADD", "MUL") and _per_channel(behind, graph)
+    if behind.operator in ("ADD", "MUL") and _per_channel(behind, graph):
+        return _ends_linear(node, graph)
+    if node.operator == "MUL" and len(set(node.inputs)) == 1:
+        return False
     if node.operator == "MUL" or (node.operator == "ADD" and len(set(node.inputs)) == 1):
         readers = (*CONVOLUTIONS, "FULLY_CONNECTED", "TRANSPOSE_CONV")
-        return behind.operator in readers and _per_channel(node, graph)
+        return behind.operator in readers and _per_channel(node, graph) and not _ends_linear(node, graph)
     if node.operator == "ADD":
         readers = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
         return behind.operator in readers and _per_channel(node, graph) and not _pads(behind)
@@ -591,6 +617,18 @@ def _merges(node, behind, graph):
         amounts = graph.value(node.inputs[1])
         inner = amounts is not None and len(amounts) == 4 and not amounts[[0, 3]].any()
         return inner and behind.operator in (*CONVOLUTIONS, *POOLINGS)
+    return False
+
+
+def _ends_linear(node, graph):
+    """True for a convolution or matrix product, also with factors per channel behind it."""
+    while node is not None and node.activation == "NONE":
+        if node.operator in (*CONVOLUTIONS, "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL"):
+            return True
+        if node.operator != "MUL" or not _per_channel(node, graph):
+            return False
+        source = next((t for t in node.inputs if not graph.is_constant(t)), node.inputs[0])
+        node = graph.producer(source) if len(graph.consumers(source)) == 1 else None
     return False
 
 
@@ -628,6 +666,7 @@ RULES = (
     activation,
     groups,
     merged_padding,
+    pooling_floor,
     upsampling_padding,
     large_kernel,
     twins,
@@ -643,6 +682,7 @@ RULES = (
     many,
     slicing,
     padding_axes,
+    corners,
     mirror,
     gathering,
     splitting,
