@@ -1,7 +1,7 @@
 """Small TFLite files that each ask the GPU delegate one question, and what it answers.
 
-`FORMS` maps a name to a `Form`: the bytes of the file, and the rule of `segcourse.tflite.rules` that it breaks;
-None where the delegate computes it as the CPU does. Every rule has both kinds.
+`FORMS` maps a name to a `Form`: how to draw the file, and the rule of `segcourse.tflite.rules` that it
+breaks; None where the delegate computes it as the CPU does. Every rule has both kinds.
 """
 
 from collections.abc import Callable
@@ -89,7 +89,7 @@ class Sketch:
 
     def content(self, *outputs):
         """The file's bytes, with a signature image -> out0, out1, ..."""
-        self.graph.inputs, self.graph.outputs = np.array([self.image]), np.array(outputs)
+        self.graph.inputs, self.graph.outputs = ints(self.image), ints(*outputs)
         signature = schema.SignatureDefT()
         signature.signatureKey, signature.subgraphIndex = b"serve", 0
         signature.inputs = [_named("image", self.image)]
@@ -157,8 +157,10 @@ def sized(tensor, **sides):
 
 # Element by element
 
-for _name in """ABS CEIL COS ELU EXP FLOOR GELU HARD_SWISH LOGISTIC NEG RELU RELU6 RELU_N1_TO_1 ROUND SIGN SIN
-                SQUARE TANH""".split():
+_UNARY = """
+    ABS CEIL COS ELU EXP FLOOR GELU HARD_SWISH LOGISTIC NEG RELU RELU6 RELU_N1_TO_1 ROUND SIGN SIN SQUARE TANH
+"""
+for _name in _UNARY.split():
     form(_name, lambda s, n=_name: s.op(n, [s.image]))
 for _name in ("LOG", "SQRT", "RSQRT"):
     form(_name, lambda s, n=_name: s.op(n, [s.op("EXP", [s.image])]))
@@ -173,9 +175,11 @@ def _compared(s, name, a, b):
     return s.to_float(made) if boolean else made
 
 
-_BINARY = """ADD SUB MUL DIV MAXIMUM MINIMUM POW SQUARED_DIFFERENCE FLOOR_MOD FLOOR_DIV EQUAL NOT_EQUAL LESS
-             GREATER_EQUAL LESS_EQUAL GREATER ATAN2""".split()
-for _name in _BINARY:
+_BINARY = """
+    ADD SUB MUL DIV MAXIMUM MINIMUM POW SQUARED_DIFFERENCE FLOOR_MOD FLOOR_DIV EQUAL NOT_EQUAL LESS
+    GREATER_EQUAL LESS_EQUAL GREATER ATAN2
+"""
+for _name in _BINARY.split():
     form(
         f"{_name} of two maps",
         lambda s, n=_name: _compared(s, n, s.op("EXP", [s.image]), s.op("ABS", [s.image])),
@@ -629,7 +633,7 @@ for _name, _draw, _rule in (
     ),
     ("slice of the first axes", lambda s: sliced(s, (0, 1), (1, 3), (1, 1), (1, 2, 8, 4)), "slicing"),
     ("SLICE", lambda s: s.op("SLICE", [s.image, ints(0, 1, 2, 1), ints(1, 5, 6, 2)], (1, 5, 6, 2)), None),
-    ("REVERSE_V2", lambda s: s.op("REVERSE_V2", [s.image, ints(1, 3)]), None),
+    ("REVERSE_V2", lambda s: s.op("REVERSE_V2", [s.image, ints(1, 2)]), None),
     ("GATHER", lambda s: s.op("GATHER", [s.image, ints(1, 0, 3)], (1, 8, 8, 3), axis=3), None),
     ("GATHER of one", lambda s: s.op("GATHER", [s.image, np.int32(2)], (1, 8, 4), axis=1), "gathering"),
     (

@@ -180,13 +180,10 @@ def _sliced(source: Tensor, ranges, target: Tensor, file):
     """Operators that bring the `ranges` of `source` into `target`, of any shape with as many elements."""
     here, operators = source.index, []
     back = [axis for axis, r in enumerate(ranges) if r.step < 0 and len(r) > 1]
-    if back:
-        flipped = file.like(source, source.shape)
-        axes = file.constant(np.array(back, np.int32))
-        operators.append(file.operator("REVERSE_V2", [here, axes], [flipped]))
+    for axis in back:  # one by one: the CPU's REVERSE_V2 takes neighbouring axes alone
+        flipped, last = file.like(source, source.shape), source.shape[axis] - 1
+        operators.append(file.operator("REVERSE_V2", [here, file.constant(np.int32([axis]))], [flipped]))
         here = flipped
-    for axis in back:
-        last = source.shape[axis] - 1
         ranges[axis] = range(last - ranges[axis].start, last - ranges[axis].stop, -ranges[axis].step)
     shape = tuple(map(len, ranges))
     cut = target.index if shape == target.shape else file.like(target, shape)
