@@ -105,7 +105,7 @@ def test_the_gpu_takes_the_fcn_whole(delegate, name, padding, tmp_path):
     ],
 )
 def test_accepted_forms(delegate, block, tmp_path):
-    """The fixes that `inspect` proposes, the forms that the FCN is made of, and those that `convert` repairs."""
+    """The fixes that `inspect` proposes, the forms of the FCN, and those that `convert` repairs."""
     model = asking(block)
     path = tflite.convert(model, tmp_path / "form.tflite", SIZE)
     assert tflite.inspect(path).gpu_ready, tflite.inspect(path)
