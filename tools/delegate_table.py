@@ -2,6 +2,7 @@
 
 python tools/delegate_table.py             the small forms, and every network of the contract at six sizes
 python tools/delegate_table.py --forms     the forms alone (a minute)
+python tools/delegate_table.py --networks fcn8s crf_rnn    these networks alone, by their contract names
 
 The files are those of tests/tflite_forms.py, as drawn and as `convert` would repair them, and of
 tests/contract.py. Exits with 1 where `inspect` calls a file fine that the delegate refuses or computes
@@ -74,12 +75,14 @@ def forms(folder):
             yield name + kind, path, image(form.shape), disagrees
 
 
-def networks(folder):
-    """(name, file, input, judge) of every network of the contract at every size that it takes."""
+def networks(folder, names=()):
+    """(name, file, input, judge) of the contract's networks, all or those named, at six sizes each."""
     from contract import CASES, randomized
     from helpers import noise
 
     for case in CASES:
+        if names and case.id not in names:
+            continue
         model = case.part_for_phone(randomized(case))
         for height, width in SIZES:
             size = fitting(case, (height, width))
@@ -99,9 +102,12 @@ def main():
     """Command line entry: print the table and every disagreement."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--forms", action="store_true", help="the small forms alone")
+    parser.add_argument("--networks", nargs="+", metavar="NAME", help="these networks alone")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = [*forms(Path(folder)), *([] if arguments.forms else networks(Path(folder)))]
+        rows = [] if arguments.networks else [*forms(Path(folder))]
+        if not arguments.forms:
+            rows += networks(Path(folder), arguments.networks or ())
         outcomes = run_each_on_gpu_delegate((path, values) for _, path, values, _ in rows)
         table, wrong = Counter(), []
         for (name, path, values, judge), outcome in zip(rows, outcomes, strict=True):
