@@ -45,7 +45,7 @@ def run_each_on_gpu(folder: str) -> None:
         log = os.open(model.with_suffix(".log"), os.O_WRONLY | os.O_CREAT)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        signal.alarm(60)
+        signal.alarm(600)  # a process that hangs
         try:
             _all_outputs(model)
         except BaseException as error:
