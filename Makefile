@@ -18,7 +18,7 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help env addons lab test test-all quick lesson new-lesson measure readme export check lock benchmark clean
+.PHONY: help env addons lab test test-all quick lesson new-lesson measure readme export check lock benchmark delegate-table clean
 
 help: ## show this list
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -90,6 +90,9 @@ benchmark: env .venv-benchmark/ready ## time U-Net against PyTorch and the CRF a
 	@$(PY) -m venv .venv-benchmark
 	@.venv-benchmark/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch $@
+
+delegate-table: env ## compare inspect with LiteRT's GPU delegate: small forms, and every network at six sizes
+	@$(PY) tools/delegate_table.py $(T)
 
 clean: ## remove the environments and all caches
 	rm -rf .venv .venv-addons .venv-benchmark .venv-oldest .pytest_cache .ruff_cache .hypothesis dist

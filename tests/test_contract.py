@@ -19,6 +19,7 @@ from contract import (
     randomized,
     trained,
 )
+from delegate_table import fitting
 from export_lessons import is_generated
 from helpers import (
     array,
@@ -262,6 +263,17 @@ def test_a_mobile_gpu_computes_the_whole_network(case, tflite_file, delegate):
         with pytest.raises(tflite.GpuDelegateRefused):
             delegate(path, images[:1])
         return
+    assert_same(tflite.Runner(path)(images), delegate(path, images))
+
+
+@over([case for case in CASES if not case.not_on_gpu])
+@pytest.mark.parametrize("size", [(97, 131), (180, 240)])
+def test_a_mobile_gpu_computes_it_at_other_sizes(case, size, delegate, tmp_path):
+    """Where slices and strides do not come out even; `make delegate-table` has more sizes."""
+    size = fitting(case, size)
+    path = tflite.convert(case.part_for_phone(randomized(case)), tmp_path / "other.tflite", size)
+    assert tflite.inspect(path).gpu_ready, tflite.inspect(path)
+    images = noise(size, count=3)
     assert_same(tflite.Runner(path)(images), delegate(path, images))
 
 

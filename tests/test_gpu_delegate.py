@@ -72,6 +72,16 @@ def test_the_gpu_takes_the_fcn_whole(delegate, name, padding, tmp_path):
         lambda x: layers.Conv2D(16, 3, groups=2)(x),
         lambda x: ops.image.resize(x, (48, 64), interpolation="nearest"),
         lambda x: ops.concatenate([x[..., 4:], x[..., :4]], axis=-1),
+        lambda x: ops.expand_dims(x[:, 0], 1),
+        lambda x: x[..., ::-1],
+        lambda x: x[:, 5:99, 3:77],
+        lambda x: layers.MaxPooling2D(2)(layers.ZeroPadding2D(3)(x - 1.0)),
+        lambda x: ops.subtract(*ops.split(x, 2, axis=-1)),
+        lambda x: layers.Conv2DTranspose(8, 16, strides=8, padding="same")(layers.Conv2D(8, 4)(x)),
+        lambda x: layers.ReLU()(layers.BatchNormalization()(layers.Conv2DTranspose(8, 4, strides=2)(x))),
+        lambda x: layers.PReLU(shared_axes=[1, 2, 3], alpha_initializer="random_normal")(x - 1.0),
+        lambda x: ops.take(x, 3, axis=2)[:, :, None],
+        lambda x: 2.0**x,
     ],
     ids=[
         "deconv+slice",
@@ -82,10 +92,20 @@ def test_the_gpu_takes_the_fcn_whole(delegate, name, padding, tmp_path):
         "groups-of-4",
         "nearest",
         "slices",
+        "squeezing slice",
+        "reversed slice",
+        "slice beyond",
+        "pad+pool",
+        "split",
+        "deconv-same-odd",
+        "deconv+bn+relu",
+        "one slope",
+        "take one",
+        "2**x",
     ],
 )
 def test_accepted_forms(delegate, block, tmp_path):
-    """The fixes that `inspect` proposes, and the forms that the FCN is made of."""
+    """The fixes that `inspect` proposes, the forms of the FCN, and those that `convert` repairs."""
     model = asking(block)
     path = tflite.convert(model, tmp_path / "form.tflite", SIZE)
     assert tflite.inspect(path).gpu_ready, tflite.inspect(path)
@@ -129,7 +149,6 @@ REFUSED = {
         lambda path: tflite.convert(keras.Sequential([encoder_decoder(), Argmax()]), path, SIZE),
         {"ARG_MAX"},
     ),
-    "squeezing slice": (_converted(lambda x: ops.expand_dims(x[:, 0], 1)), {"STRIDED_SLICE"}),
     "symmetric padding": (
         _converted(lambda x: ops.pad(x, [[0, 0], [2, 2], [2, 2], [0, 0]], "symmetric")),
         {"MIRROR_PAD"},
@@ -170,16 +189,11 @@ WRONG = {
     "2 channels a group": (lambda x: layers.Conv2D(8, 3, groups=4)(x), "CONV_2D"),
     "6 channels a group": (lambda x: layers.Conv2D(8, 3, groups=2)(layers.Conv2D(12, 1)(x)), "CONV_2D"),
     "2 made per group of 4": (lambda x: layers.Conv2D(4, 3, groups=2)(x), "CONV_2D"),
-    "padding before pooling": (lambda x: layers.MaxPooling2D(2)(layers.ZeroPadding2D(3)(x)), "PAD"),
-    "same deconvolution": (
-        lambda x: layers.Conv2DTranspose(8, 16, strides=8, padding="same")(layers.Conv2D(8, 4)(x)),
-        "TRANSPOSE_CONV",
-    ),
+    "slope above 1": (lambda x: layers.LeakyReLU(1.5)(x - 1.0), "LEAKY_RELU"),
     "64x64 kernel": (
         lambda x: layers.Conv2DTranspose(4, 64, strides=32)(layers.Conv2D(12, 1, strides=8)(x)),
         "TRANSPOSE_CONV",
     ),
-    "split": (lambda x: ops.subtract(*ops.split(x, 2, axis=-1)), "SPLIT"),
 }
 
 

@@ -69,6 +69,7 @@ def test_without_the_filling_the_gpu_invents_a_class(delegate, tmp_path):
     path = tflite.convert(model, tmp_path / "plain.tflite", SIZE)
     assert set(np.unique(tflite.Runner(path)(IMAGES))) <= set(range(5))
     assert set(np.unique(delegate(path, IMAGES))) == {5}
+    assert [problem.operator for problem in tflite.inspect(path).problems] == ["ARG_MAX"]
 
 
 def test_int8_with_bytes_in_and_labels_out(tmp_path):

@@ -3,6 +3,8 @@
 Started by path and free of other `segcourse` imports, so that nothing but LiteRT is in the process.
 """
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -28,6 +30,47 @@ def run_on_gpu(model: str, images: str, results: str) -> None:
     np.savez(results, **{output: np.concatenate(values) for output, values in read.items()})
 
 
+def run_each_on_gpu(folder: str) -> None:
+    """Every `*.tflite` of the folder, each in a fork, for some abort their process.
+
+    A file `x.tflite` has its input in `x.in.npy`; its outputs go to `x.npz` by signature name, its log to
+    `x.log`, and the exit code of its process to `x.code`.
+    """
+    import ai_edge_litert.compiled_model  # noqa: F401 - imported once, for all forks
+
+    for model in sorted(Path(folder).glob("*.tflite")):
+        process = os.fork()
+        if process:
+            status = os.waitpid(process, 0)[1]
+            model.with_suffix(".code").write_text(str(os.waitstatus_to_exitcode(status)))
+            continue
+        log = os.open(model.with_suffix(".log"), os.O_WRONLY | os.O_CREAT)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        signal.alarm(600)  # a process that hangs
+        try:
+            _all_outputs(model)
+        except BaseException as error:
+            os.write(2, f"{error}\n".encode())
+            os._exit(1)
+        os._exit(0)  # without what the parent would do at its end
+
+
+def _all_outputs(model):
+    from ai_edge_litert.compiled_model import CompiledModel, HardwareAccelerator
+
+    compiled = CompiledModel.from_file(str(model), hardware_accel=HardwareAccelerator.GPU)
+    details = compiled.get_output_tensor_details(next(iter(compiled.get_signature_list())))
+    inputs, outputs = compiled.create_input_buffers(0), compiled.create_output_buffers(0)
+    inputs[0].write(np.load(model.with_suffix(".in.npy")))
+    compiled.run_by_index(0, inputs, outputs)
+    results = {
+        name: buffer.read(int(np.prod(d["shape"])), np.dtype(d["dtype"])).reshape(d["shape"])
+        for buffer, (name, d) in zip(outputs, details.items(), strict=True)
+    }
+    np.savez(model.with_suffix(".npz"), **results)
+
+
 def peak_memory(model: str, threads: str, *shape: str) -> None:
     """Print the process' peak memory in bytes: before it has the file, and after one image of `shape`."""
     from ai_edge_litert.interpreter import Interpreter
@@ -51,4 +94,4 @@ def _peak_bytes():
 
 
 if __name__ == "__main__":
-    {"gpu": run_on_gpu, "memory": peak_memory}[sys.argv[1]](*sys.argv[2:])
+    {"gpu": run_on_gpu, "each": run_each_on_gpu, "memory": peak_memory}[sys.argv[1]](*sys.argv[2:])

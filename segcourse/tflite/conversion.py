@@ -19,6 +19,7 @@ from segcourse.tflite.annotation import annotated, check_classes
 from segcourse.tflite.files import writable, write_atomically
 from segcourse.tflite.images import as_array
 from segcourse.tflite.int8 import LayerNames, checked_calibration
+from segcourse.tflite.repair import repaired
 from segcourse.tflite.tensors import Tensors
 
 if TYPE_CHECKING:
@@ -315,7 +316,7 @@ def _converted(model, serve, quantization, representative, keep_float):
                 content = converter.convert()
     if quantization == "int8":
         _refuse_unquantised(content)
-    return content
+    return repaired(content)
 
 
 def _refuse_python(graph):
