@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from segcourse.datasets import class_list
 from segcourse.datasets.errors import DataError, MaskError
 
 VOID = 255
@@ -175,25 +174,15 @@ def instances_of(labels: np.ndarray, class_id: int = 1) -> np.ndarray:
 
 
 def from_file(path: Path | str) -> LabelSpec:
-    """Classes from a small text or JSON file.
+    """Classes from a small text, JSON or CSV file, see `class_list.read`.
 
-    Text: one class a line in the order of the ids, with a colour if you like (``road #804080``). JSON: a list
-    whose entries are names or ``{"name": "road", "color": "#804080"}``. Classes without a colour get one from
-    Pascal VOC's scheme.
+    Classes without a colour get one from Pascal VOC's scheme.
 
     Raises:
         DataError: the file cannot be read or understood; the message names file and line.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        entries = _json_entries(text, path) if path.suffix == ".json" else _text_entries(text, path)
-    except DataError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"{path}: no readable class list ({error}). Write UTF-8 text with one class name a line."
-        ) from error
+    entries = class_list.read(path)
     if not entries:
         raise DataError(f"{path}: no class in it. Write one class name a line, in the order of the ids.")
     if len(entries) > VOID:
@@ -206,45 +195,6 @@ def from_file(path: Path | str) -> LabelSpec:
         return LabelSpec(path.stem, tuple(name for name, _ in entries), palette)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-
-
-def _text_entries(text, path):
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
-    return [_text_entry(line, f"{path}, line {number}") for number, line in lines if line]
-
-
-def _text_entry(line, place):
-    name, mark, color = line.rpartition("#")
-    if not mark:
-        return line, None
-    return _entry(name.strip(), mark + color, place)
-
-
-def _json_entries(text, path):
-    data = json.loads(text)
-    if not isinstance(data, list):
-        raise DataError(
-            f'{path}: a {type(data).__name__} where a list of classes is needed, like ["road", "car"].'
-        )
-    return [_json_entry(item, f"{path}, entry {number}") for number, item in enumerate(data, 1)]
-
-
-def _json_entry(item, place):
-    if isinstance(item, str):
-        item = {"name": item}
-    if not isinstance(item, dict) or not isinstance(item.get("name"), str):
-        raise DataError(f'{place}: needs a name, or {{"name": ..., "color": "#rrggbb"}}.')
-    return _entry(item["name"].strip(), item.get("color"), place)
-
-
-def _entry(name, color, place):
-    if not name:
-        raise DataError(f"{place}: the class has no name.")
-    if color is None:
-        return name, None
-    if not isinstance(color, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", color):
-        raise DataError(f"{place}: colour {color!r} must be written as #rrggbb, for example #804080.")
-    return name, tuple(bytes.fromhex(color[1:]))
 
 
 def check_masks(
