@@ -76,7 +76,7 @@ def decode_image(content: bytes, path: Path | str) -> np.ndarray:
         ) from error
 
 
-def picture_size(content: bytes, path: Path | str) -> tuple[tuple[int, int], int]:
+def picture_size(path: Path | str) -> tuple[tuple[int, int], int]:
     """(height, width) of an upright picture, and its EXIF orientation, 1 to 8, from the head of the file.
 
     The pixels are not decoded, so a file that is cut short later on passes.
@@ -85,16 +85,27 @@ def picture_size(content: bytes, path: Path | str) -> tuple[tuple[int, int], int
         ImageError: the head is damaged.
     """
     try:
-        picture = Image.open(io.BytesIO(content))
-        # Pillow decodes a whole PNG in search of the entry, which few have.
-        turned = picture.format != "PNG" or b"eXIf" in content
-        orientation = picture.getexif().get(_ORIENTATION, 1) if turned else 1
-    except Exception:  # whatever the decoder says, `_decode` says it in better words
-        _decode(content, path, ImageError)
-        raise
-    width, height = picture.size
+        with Image.open(path) as picture:
+            # Pillow decodes a whole PNG in search of the entry, which few have.
+            turned = picture.format != "PNG" or _has_exif(path)
+            orientation = picture.getexif().get(_ORIENTATION, 1) if turned else 1
+            width, height = picture.size
+    except Exception as error:
+        _decode(read_bytes(path), path, ImageError)  # says it in better words
+        raise ImageError(f"{path}: its size cannot be read ({error}). Save it again as PNG or JPEG.") from error
     orientation = orientation if orientation in range(1, 9) else 1
     return ((width, height) if orientation > 4 else (height, width)), orientation
+
+
+def _has_exif(path):
+    """Whether a PNG has such a chunk: each begins with its length and its name, and ends with a checksum."""
+    with open(path, "rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            if head[4:] == b"eXIf":
+                return True
+            file.seek(int.from_bytes(head[:4], "big") + 4, 1)
+    return False
 
 
 def open_mask(content: bytes, path: Path | str) -> Image.Image:

@@ -151,11 +151,10 @@ class Folder:
             DataError: a subclass names the file, what is wrong with it, and what to do.
         """
         image_path, mask_path = pair
-        content = files.read_bytes(image_path)
-        image = files.decode_image(content, image_path)
+        image = files.decode_image(files.read_bytes(image_path), image_path)
         mask = files.decode_mask(files.read_bytes(mask_path), mask_path)
         if mask.shape != image.shape[:2]:
-            orientation = files.picture_size(content, image_path)[1]
+            orientation = files.picture_size(image_path)[1]
             fault = size_fault(image_path.name, image.shape[:2], mask.shape, orientation)
             raise MaskError(f"{mask_path}: {fault}")
         odd = (mask < 0) | ((mask >= len(self._spec)) & (mask != self._spec.void))
@@ -170,13 +169,17 @@ class Folder:
     def _spec(self):
         return from_file(self.class_file)
 
+    def sizes(self, pairs: list[Pair]) -> list[tuple[int, int]]:
+        """(height, width) of each picture, upright, from the heads of the files."""
+        return every(lambda pair: files.picture_size(pair[0])[0], pairs)
+
     def common_size(self, pairs: list[Pair]) -> tuple[int, int]:
         """(height, width) of all the pictures.
 
         Raises:
             ImageError: they differ.
         """
-        sizes = every(lambda pair: picture_size(pair[0]), pairs)
+        sizes = self.sizes(pairs)
         other = next((index for index, size in enumerate(sizes) if size != sizes[0]), None)
         if other is not None:
             raise ImageError(
@@ -184,11 +187,6 @@ class Folder:
                 "Bring all of them to one size with --size HEIGHTxWIDTH (in Python: size=(height, width))."
             )
         return sizes[0]
-
-
-def picture_size(path: Path) -> tuple[int, int]:
-    """(height, width) of a picture, upright, from the head of its file."""
-    return files.picture_size(files.read_bytes(path), path)[0]
 
 
 def every(task: Callable[..., Result], items: Iterable) -> list[Result]:

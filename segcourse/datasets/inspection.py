@@ -56,6 +56,7 @@ class Report:
         pictures: number of masks in which each value occurs.
         findings: what there is to say.
         remap: the repair of the ids, or None.
+        looks: what was seen of each pair.
     """
 
     root: Path
@@ -66,6 +67,19 @@ class Report:
     pictures: Counter = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     remap: masks.Remap | None = None
+    looks: list["_Look"] = field(default_factory=list, repr=False)
+
+    def examples(self, count: int) -> list[tuple[str, np.ndarray, np.ndarray]]:
+        """Some of the pairs to look at, spread evenly over those that can be read.
+
+        Returns:
+            name, picture uint8 ``[H, W, 3]``, and mask as its file has it, integers ``[H, W]``, resized by
+            nearest neighbour where it is of another size.
+        """
+        colors = Folder(self.root).colors()
+        good = [look for look in self.looks if look.seen]
+        chosen = [good[round(at)] for at in np.linspace(0, len(good) - 1, min(count, len(good)))]
+        return [look.pixels(colors) for look in chosen]
 
     @property
     def errors(self) -> list[Finding]:
@@ -141,6 +155,7 @@ def inspect(
     looks.sort(key=lambda look: look.name)
     for look in watch(looks):
         look.read(colors, pictures)
+    found.looks = looks
     _summarise(found, looks)
     return found
 
@@ -165,10 +180,9 @@ class _Look:
 
     def read(self, colors, pictures):
         try:
-            content = files.read_bytes(self.image)
-            self.size, orientation = files.picture_size(content, self.image)
+            self.size, orientation = files.picture_size(self.image)
             if pictures:
-                files.decode_image(content, self.image)
+                files.decode_image(files.read_bytes(self.image), self.image)
             picture = files.open_mask(files.read_bytes(self.mask), self.mask)
             ids, self.how = masks.read_loosely(picture, colors, self.mask)
         except DataError as error:
@@ -180,16 +194,25 @@ class _Look:
             self.size_fault = size_fault(self.image.name, self.size, ids.shape, orientation)
             self.mends_size = orientation > 4 and ids.shape == self.size[::-1] or _same_shape(ids, self.size)
         elif orientation > 1:
-            self.contrast = _contrast_each_way(content, ids)
+            self.contrast = _contrast_each_way(self.image, ids)
+
+
+    def pixels(self, colors):
+        image = files.decode_image(files.read_bytes(self.image), self.image)
+        picture = files.open_mask(files.read_bytes(self.mask), self.mask)
+        ids = masks.read_loosely(picture, colors, self.mask)[0]
+        if ids.shape != image.shape[:2]:
+            ids = np.array(Image.fromarray(ids).resize(image.shape[1::-1], Image.Resampling.NEAREST))
+        return self.name, image, ids
 
 
 def _same_shape(ids, size):
     return abs(ids.shape[0] * size[1] / (ids.shape[1] * size[0]) - 1) < _SAME_SHAPE
 
 
-def _contrast_each_way(content, ids):
+def _contrast_each_way(path, ids):
     """How strongly the picture changes at the borders of its mask: turned upright, and as it is stored."""
-    stored = Image.open(io.BytesIO(content))
+    stored = Image.open(io.BytesIO(files.read_bytes(path)))
     upright = ImageOps.exif_transpose(stored)
     if stored.size != upright.size:
         return None  # the sizes tell
@@ -228,8 +251,7 @@ def _file_findings(looks):
             yield Finding(look.fault)
     for how in sorted({look.how for look in looks if look.how}):
         names = tuple(look.name for look in looks if look.how == how)
-        text = f"Masks have {how}; `segcourse data fix` writes ids."
-        yield Finding(text, names, mends=True)
+        yield Finding(masks.HOW[how], names, mends=True)
     for mends in (True, False):
         wrong = [look for look in looks if look.size_fault and look.mends_size == mends]
         if wrong:
@@ -278,7 +300,7 @@ def _content_findings(found, seen):
         return
     absent = [f"{name} ({index})" for index, name in enumerate(names) if index not in found.pixels]
     if absent:
-        first = " Id 0 is among them: do the ids start at 1?" if 0 not in found.pixels else ""
+        first = " Do the ids start at 1? `segcourse data fix --map` changes them." if 0 not in found.pixels else ""
         yield Finding(f"Never in a mask: {', '.join(absent)}.{first}", stops=False)
     total = sum(found.pixels[value] for value in ids)
     rare = [names[value] for value in ids if found.pixels[value] < _FEW_PIXELS * total]

@@ -16,7 +16,17 @@ from segcourse.datasets import files, labels
 from segcourse.datasets.errors import MaskError
 from segcourse.datasets.labels import VOID, LabelSpec
 
-_WHITE = (255, 65535)  # of 8 and 16 bits
+# What `read_loosely` says of masks that cannot be used as they are.
+HOW = {
+    "colours": "Masks have colours instead of ids.",
+    "equal channels": "Masks have several channels, all equal, instead of one.",
+    "floating-point numbers": "Masks are floating-point numbers instead of ids with 8 bits.",
+    "palette": "The palette of masks has the colours of the class list at other ids: either the ids or the "
+    "list are in another order. The colours are believed.",
+}
+
+_WHITE = 65535  # in 16 bits
+_MAP = "Say which id is which with `segcourse data fix --map OLD=NEW`."
 _WINDOW = 1024  # pixels a side: enough of a large mask to see whether it was interpolated
 
 
@@ -31,7 +41,7 @@ def read_loosely(
         place: its path, for messages.
 
     Returns:
-        an integer array ``[H, W]``, and ``""`` for a mask that `files.decode_mask` reads; else what it is.
+        an integer array ``[H, W]``, and ``""`` for a mask that can be used as it is, else a key of `HOW`.
 
     Raises:
         MaskError: no ids can be had from it; the message names the file.
@@ -47,9 +57,9 @@ def read_loosely(
     pixels = np.array(picture.convert("RGB"))
     grey = bool((pixels == pixels[..., :1]).all())
     if grey and not _known(pixels, colors):
-        return pixels[..., 0], "ids in several equal channels"
+        return pixels[..., 0], "equal channels"
     try:
-        return labels.ids_of_colors(pixels, colors, "the class list"), "colours instead of ids"
+        return labels.ids_of_colors(pixels, colors, "the class list"), "colours"
     except MaskError as error:
         raise MaskError(
             f"{place}: colours instead of ids. {error} The class list gives {len(colors)} colours; a line "
@@ -75,7 +85,7 @@ def _of_palette(picture, colors):
         return ids, ""
     lookup = np.arange(VOID + 1, dtype=np.uint8)
     lookup[used] = by_color
-    return lookup[ids], "a palette whose colours the class list gives to other ids"
+    return lookup[ids], "palette"
 
 
 def _of_floats(values, place):
@@ -143,7 +153,9 @@ def fault(masks: Sequence[Seen], spec: LabelSpec) -> Fault | None:
     kind, text = labels.id_fault(pixels, share, count) or ("", "")
     if not kind:
         return None
-    remap = {"white": _white(255, count), "from one": _from_one(count)}.get(kind)
+    remap = {"white": _white(VOID, count), "from one": _from_one(count)}.get(kind)
+    if remap is None and kind != "interpolated":
+        text = f"{text} {_MAP}"
     return Fault(text, _with(masks, wrong) if kind == "range" else (), remap)
 
 
@@ -160,13 +172,14 @@ def _with(masks, values):
 
 
 def _white_in_16_bits(masks, wrong, count):
-    white = _WHITE[1]
+    white = _WHITE
     if wrong != {white}:
         return None
     text = (
         f"Masks are 0 and {white}, which is white in 16 bits, but ids are 0..{count - 1}: a black-and-white "
         "mask, and not ids."
     )
+    text = text if count == 2 else f"{text} {_MAP}"
     return Fault(text, _with(masks, wrong), _white(white, count))
 
 
@@ -180,12 +193,12 @@ def _black_and_white_among_ids(masks, count):
         f"{len(white)} of {len(masks)} masks are 0 and 255, while {len(others)} have the ids of classes: two "
         "ways of writing, and 255 means void here, so that what is white would be ignored."
     )
-    return Fault(text, tuple(mask.name for mask in white), _white(255, count))
+    return Fault(text, tuple(mask.name for mask in white), _white(VOID, count))
 
 
 def _white(white, count):
     if count != 2:
-        return None  # which class is white? `--map` says it
+        return None  # nobody knows which class is white
     return Remap(f"{white} -> 1", lambda ids: (ids > white // 2 if ids.max() > 1 else ids).astype(np.uint8))
 
 

@@ -82,8 +82,8 @@ def _refuse_place(root, out):
 def _refuse(report, errors):
     if errors:
         raise MaskError(
-            f"{report.root}: cannot be mended here. {' '.join(map(str, errors))} Nothing was written. If you "
-            "know what the values mean, say so with --map OLD=NEW."
+            f"{report.root}: cannot be mended here. {' '.join(map(str, errors))} Nothing was "
+            "written."
         )
 
 
@@ -116,10 +116,10 @@ def _below(folder, key, suffix):
 def _mended(pair, colors, remap, turn):
     """The right ids of a mask, and what was done to get them."""
     image_path, mask_path = pair
-    size, orientation = files.picture_size(files.read_bytes(image_path), image_path)
+    size, orientation = files.picture_size(image_path)
     picture = files.open_mask(files.read_bytes(mask_path), mask_path)
     ids, how = masks.read_loosely(picture, colors, mask_path)
-    steps = [f"{how} read as ids"] if how else []
+    steps = [f"{how} -> ids"] if how else []
     if remap:
         before, ids = ids, remap.apply(ids)
         steps += [remap.text] if (before != ids).any() else []
