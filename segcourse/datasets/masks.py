@@ -214,12 +214,14 @@ def _scaled(masks, pixels, wrong, count):
         table = {value: value // step for value in values}
         if step < 2 or max(table.values()) >= count:
             return None
-    pairs = ", ".join(f"{value} -> {at}" for value, at in table.items())
+    doubtful = VOID in pixels and VOID not in table and (max(table) + min(table)) == VOID  # void, or one more?
     text = (
         f"The values {', '.join(map(str, pixels))} are evenly spaced, but ids are 0..{count - 1}: the ids "
         "were probably multiplied so that the masks can be looked at."
     )
-    return Fault(text, _with(masks, wrong), Remap(pairs, table_remap(table).apply))
+    if doubtful:
+        return Fault(f"{text} {_MAP}", _with(masks, wrong), None)
+    return Fault(text, _with(masks, wrong), table_remap(table))
 
 
 def _from_one(count):

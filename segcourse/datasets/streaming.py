@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _READERS = min(8, 2 * (os.cpu_count() or 1))  # decoders release Python's lock
+_VIEWERS = 2  # batches that are augmented at a time
 
 
 class Stream:
@@ -99,13 +100,13 @@ class Stream:
 
         count = len(self)
         used = count // batch_size * batch_size
+        batches = self._view_alone(augment) if self.size is None else self._view_together(augment)
 
         def epoch_data(epoch: int) -> tf.data.Dataset:
             with tf.device("CPU:0"):
                 chosen, draws = views.plan(count, seed, int(epoch))
                 slices = tf.cast(chosen[:used], tf.int64), draws[:used]
-                data = tf.data.Dataset.from_tensor_slices(slices)
-                return self._batches(data, batch_size, augment).prefetch(2)
+                return batches(tf.data.Dataset.from_tensor_slices(slices), batch_size).prefetch(2)
 
         return epoch_data
 
@@ -136,27 +137,42 @@ class Stream:
                 "and score one by one (a batch of 1)."
             )
 
-    def _batches(self, data, batch_size, augment):
+    def _view_alone(self, augment):
+        """Batches of pictures of different sizes: a view of each, and then a batch."""
         import tensorflow as tf
 
-        def alone(index, draws):
+        @tf.function
+        def one(index, draws):
             image, labels = self._load(index)
             images, labels = augment.view(image[None], labels[None], draws[None])
             return tf.ensure_shape(images[0], [*augment.crop, 3]), tf.ensure_shape(labels[0], augment.crop)
 
-        if self.size is None:
-            return data.map(alone, num_parallel_calls=_READERS).batch(batch_size, drop_remainder=True)
-        data = data.map(lambda index, draws: (*self._load(index), draws), num_parallel_calls=_READERS)
-        data = data.batch(batch_size, drop_remainder=True)
-        if augment is None:
-            return data.map(lambda images, labels, draws: (images, labels))
-        size = augment.crop or self.size
+        def batches(data, batch_size):
+            return data.map(one, num_parallel_calls=_READERS).batch(batch_size, drop_remainder=True)
 
-        def shaped(images, labels, draws):
+        return batches
+
+    def _view_together(self, augment):
+        """Batches of pictures of one size: first a batch, as `epochs` does, and then the views of all."""
+        import tensorflow as tf
+
+        @tf.function
+        def one(index, draws):
+            return *self._load(index), draws
+
+        @tf.function
+        def view(images, labels, draws):
+            if augment is None:
+                return images, labels
+            size = [images.shape[0], *(augment.crop or self.size)]
             images, labels = augment.view(images, labels, draws)
-            return tf.ensure_shape(images, [batch_size, *size, 3]), tf.ensure_shape(labels, [batch_size, *size])
+            return tf.ensure_shape(images, [*size, 3]), tf.ensure_shape(labels, size)
 
-        return data.map(shaped, num_parallel_calls=2)
+        def batches(data, batch_size):
+            data = data.map(one, num_parallel_calls=_READERS).batch(batch_size, drop_remainder=True)
+            return data.map(view, num_parallel_calls=_VIEWERS)
+
+        return batches
 
     def _load(self, index):
         import tensorflow as tf
