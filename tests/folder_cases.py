@@ -214,7 +214,7 @@ add("cut_short", "images/shot4.png.*cut short",
                        .read_bytes()[:200])(root))  # fmt: skip
 add("empty_file", "masks/shot5.png: the file is empty", spoil("masks/shot5.png", b""))
 add("a_web_page", "shot1.png: not a readable image", spoil("images/shot1.png", b"<html>404</html>"))
-add("heic", "shot1.png: a HEIC photograph.*JPEG", spoil("images/shot1.png", b"\0\0\0\x18ftypheic\0\0\0\0mif1"))
+add("heic", "shot1.png: a HEIC photograph.*JPEG", spoil("images/shot1.png", b"\0\0\0\x18ftypheic\0\0\0\0"))
 
 
 @case("vol.tif: 3 pages.*file of its own")
@@ -227,7 +227,8 @@ def several_pages(root):
 
 @case("shot0.png.*16 bits a channel")
 def sixteen_bit_pictures(root):
-    each(sound(root) / "images", lambda image, _: Image.fromarray(np.array(image.convert("L")) * np.uint16(9)))
+    images = sound(root) / "images"
+    each(images, lambda image, _: Image.fromarray(np.array(image.convert("L")) * np.uint16(9)))
 
 
 @case(RIGHT)
@@ -299,10 +300,12 @@ def divided(root, images, masks, words=("train", "val", "test")):
     (root / "classes.txt").write_text("ground\ndisc\n")
 
 
-add("three_splits", RIGHT, lambda root: divided(root, "{split}/images/{name}.png", "{split}/masks/{name}.png"))
+add("three_splits", RIGHT, lambda root: divided(
+    root, "{split}/images/{name}.png", "{split}/masks/{name}.png"))  # fmt: skip
 add("valid_and_labels", RIGHT, lambda root: divided(
     root, "{split}/images/{name}.png", "{split}/labels/{name}.png", ("train", "valid", "test")))  # fmt: skip
-add("splits_below", RIGHT, lambda root: divided(root, "images/{split}/{name}.png", "masks/{split}/{name}.png"))
+add("splits_below", RIGHT, lambda root: divided(
+    root, "images/{split}/{name}.png", "masks/{split}/{name}.png"))  # fmt: skip
 add("cityscapes", RIGHT, lambda root: divided(
     root, "leftImg8bit/{split}/ulm/{name}_leftImg8bit.png", "gtFine/{split}/ulm/{name}_gtFine_labelIds.png"
 ))  # fmt: skip

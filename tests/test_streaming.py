@@ -94,9 +94,10 @@ def test_pictures_of_different_sizes_are_trained_on_crops_and_scored_one_by_one(
 
 
 def _inside(part, whole):
-    """Where a window lies in a picture."""
+    """Where a window lies in a picture: bool [rows, columns] of its top left corners."""
     windows = np.lib.stride_tricks.sliding_window_view(whole, part.shape)
-    return (windows == part).all(axis=tuple(range(whole.ndim, windows.ndim))).reshape(9 + 6 * (len(whole) > 24), -1)
+    equal = (windows == part).all(axis=tuple(range(whole.ndim, windows.ndim)))
+    return equal.reshape(equal.shape[:2])
 
 
 def test_the_cache_is_one_file_that_is_used_again_until_a_picture_changes(root, tmp_path, monkeypatch):
@@ -117,7 +118,7 @@ def test_a_cache_that_cannot_be_made_leaves_nothing_and_names_the_files(tmp_path
         datasets.Stream(root, "all", cache=True)
     assert list((tmp_path / "cache" / "streams").iterdir()) == []
     monkeypatch.setattr(streaming.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10}))
-    with pytest.raises(DataError, match="10|0.0 GB are free.*SEGCOURSE_DATA"):
+    with pytest.raises(DataError, match=r"0\.0 GB are free.*SEGCOURSE_DATA"):
         datasets.Stream(sound(tmp_path / "set"), "all", cache=True)
 
 

@@ -1,5 +1,7 @@
 """`segcourse data`: which data are here; look at a folder of your own, and mend it."""
 
+import io
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -84,20 +86,14 @@ def data_check(
     for finding in report.findings:
         fail(finding) if finding.stops else typer.secho(f"note: {finding}", fg="yellow")
     if any(finding.mends for finding in report.findings):
-        typer.echo(f"A mended copy: segcourse data fix {_quoted(folder)} --out {_quoted(folder.name)}-fixed")
+        typer.echo(f"A mended copy: {inspection.fix_command(folder)}")
     if not report.findings:
         typer.echo("Nothing is wrong.")
     raise typer.Exit(1 if report.errors else 0)
 
 
-def _quoted(text):
-    import shlex
-
-    return shlex.quote(str(text))
-
-
 def _class_rows(report):
-    """Share of the pixels, and number of pictures, of every class, of void, and of values that are neither."""
+    """Share of the pixels and number of pictures of every class, of void, and of values that are neither."""
     total = sum(report.pixels.values()) or 1
     names = dict(enumerate(report.spec.classes)) | {255: "void"}
     for value in sorted({*range(len(report.spec)), *list(report.pixels)[:20]}):
@@ -116,8 +112,6 @@ def _write_sheet(report, path):
         return False
     if path.exists() and not _is_ours(path):
         raise typer.BadParameter(f"{path} is there and not from this command. Give another --picture FILE.")
-    import io
-
     mark = PngImagePlugin.PngInfo()
     mark.add_text("Software", _MARK)
     Image.open(io.BytesIO(sheet(pairs, report.spec))).save(path, "PNG", pnginfo=mark, optimize=True)
@@ -159,7 +153,7 @@ def data_fix(
         return
     for line in repair.describe(done):
         typer.echo(line)
-    typer.echo(f"next: segcourse data check {_quoted(out)}")
+    typer.echo(f"next: segcourse data check {shlex.quote(str(out))}")
 
 
 def _id_pair(text):

@@ -1,7 +1,7 @@
 """Pictures with labels: ToyCam and cells (drawn here), CamVid and ISBI 2012 (downloaded), a folder of yours.
 
-``load`` gives arrays, ``pipeline`` and ``epochs`` give batches for training; ``checked`` looks at a folder and
-``Stream`` reads it from disk. 255 is void in every data set.
+``load`` gives arrays, ``pipeline`` and ``epochs`` give batches for training; ``checked`` looks at a folder,
+and ``Stream`` reads it from disk. 255 is void in every data set.
 """
 
 from pathlib import Path

@@ -1,6 +1,5 @@
 """What can be wrong with data. Every message says which file and what to do about it."""
 
-
 from collections.abc import Sequence
 
 

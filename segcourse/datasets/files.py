@@ -92,7 +92,9 @@ def picture_size(path: Path | str) -> tuple[tuple[int, int], int]:
             width, height = picture.size
     except Exception as error:
         _decode(read_bytes(path), path, ImageError)  # says it in better words
-        raise ImageError(f"{path}: its size cannot be read ({error}). Save it again as PNG or JPEG.") from error
+        raise ImageError(
+            f"{path}: its size cannot be read ({error}). Save it again as PNG or JPEG."
+        ) from error
     orientation = orientation if orientation in range(1, 9) else 1
     return ((width, height) if orientation > 4 else (height, width)), orientation
 
@@ -146,7 +148,7 @@ def ids_of(picture: Image.Image) -> np.ndarray:
 
 
 def gif_levels(picture: Image.Image) -> Image.Image:
-    """A GIF's colours as grey ("L") if all are grey, else as "RGB"; its indices if the colours are all one."""
+    """A GIF's colours, as grey ("L") if all are grey, else as "RGB"; its indices if colours are doubled."""
     colors = picture.convert("RGB")
     if picture.mode == "P" and len(colors.getcolors(2**24)) < len(picture.getcolors()):
         return Image.fromarray(np.array(picture))

@@ -88,8 +88,11 @@ class Folder:
         return list(self.named_pairs(split).values())
 
     def named_pairs(self, split: str) -> layout.Pairs:
-        """The same as `pairs` by the name that picture and mask have in common; ``all`` of a divided set has
-        no such names."""
+        """(image, mask) files of a split by the name that the two have in common, sorted by it.
+
+        Raises:
+            DataError: as `pairs`; also for ``all`` where each split has its own names.
+        """
         if split not in SPLITS:
             raise DataError(f"{self.root}: no split {split!r}; there are {', '.join(SPLITS)}.")
         if self.divided:
@@ -114,8 +117,8 @@ class Folder:
     def _need(self, split):
         if split not in self.splits():
             raise DataError(
-                f"{self.root}: has the split(s) {', '.join(self.splits())} but no {split!r}. Add {split}/images "
-                f"and {split}/masks."
+                f"{self.root}: has the split(s) {', '.join(self.splits())} but no {split!r}. Add "
+                f"{split}/images and {split}/masks."
             )
 
     def load(self, split: str, size: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """Look at a whole folder data set before anything is trained on it, and name every mistake with its files."""
 
 import io
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -121,11 +122,22 @@ def checked(
     for finding in seen.notes if strict else seen.findings:
         report(f"note: {finding}")
     if strict and seen.errors:
-        advice = f"See them with `segcourse data check {name}`"
-        if any(finding.mends for finding in seen.errors):
-            advice += f"; mend a copy with `segcourse data fix {name} --out {Path(name).name}-fixed`"
-        raise MaskError(f"{name}: {' '.join(map(str, seen.errors))} {advice}.")
+        first, *others = map(str, seen.errors)
+        raise MaskError(" ".join([f"{name}: {first} {_advice(name, seen)}", *others]))
     return seen
+
+
+def _advice(name, seen):
+    check = f"See it with `segcourse data check {shlex.quote(str(name))}`"
+    if not any(finding.mends for finding in seen.errors):
+        return f"{check}."
+    return f"{check}; `{fix_command(name)}` mends a copy."
+
+
+def fix_command(folder: str | Path) -> str:
+    """The command that writes a corrected copy of a folder, ready for a shell."""
+    new = f"{Path(folder).resolve().name}-fixed"
+    return f"segcourse data fix {shlex.quote(str(folder))} --out {shlex.quote(new)}"
 
 
 def inspect(
@@ -196,7 +208,6 @@ class _Look:
         elif orientation > 1:
             self.contrast = _contrast_each_way(self.image, ids)
 
-
     def pixels(self, colors):
         image = files.decode_image(files.read_bytes(self.image), self.image)
         picture = files.open_mask(files.read_bytes(self.mask), self.mask)
@@ -220,9 +231,7 @@ def _contrast_each_way(path, ids):
 
 
 def _contrast(grey, ids):
-    found = [
-        abs(np.diff(grey, axis=axis))[np.diff(ids.astype(np.int32), axis=axis) != 0] for axis in (0, 1)
-    ]
+    found = [abs(np.diff(grey, axis=axis))[np.diff(ids.astype(np.int32), axis=axis) != 0] for axis in (0, 1)]
     steps = np.concatenate(found)
     return float(steps.mean()) if steps.size else 0.0
 
@@ -300,8 +309,10 @@ def _content_findings(found, seen):
         return
     absent = [f"{name} ({index})" for index, name in enumerate(names) if index not in found.pixels]
     if absent:
-        first = " Do the ids start at 1? `segcourse data fix --map` changes them." if 0 not in found.pixels else ""
-        yield Finding(f"Never in a mask: {', '.join(absent)}.{first}", stops=False)
+        text = f"Never in a mask: {', '.join(absent)}."
+        if 0 not in found.pixels:
+            text += " Do the ids start at 1? `segcourse data fix --map` changes them."
+        yield Finding(text, stops=False)
     total = sum(found.pixels[value] for value in ids)
     rare = [names[value] for value in ids if found.pixels[value] < _FEW_PIXELS * total]
     if rare:

@@ -348,9 +348,7 @@ def _id_notes(masks, count, classes):
     return []
 
 
-def id_fault(
-    pixels: Mapping[int, int], share: Callable[[bool], float], count: int
-) -> tuple[str, str] | None:
+def id_fault(pixels: Mapping[int, int], share: Callable[[bool], float], count: int) -> tuple[str, str] | None:
     """What is wrong with the ids of a set of masks, as far as it shows in how often they occur.
 
     Args:

@@ -214,7 +214,8 @@ def _scaled(masks, pixels, wrong, count):
         table = {value: value // step for value in values}
         if step < 2 or max(table.values()) >= count:
             return None
-    doubtful = VOID in pixels and VOID not in table and (max(table) + min(table)) == VOID  # void, or one more?
+    # Where 255 is the next step, it may be void or one class more than the list has.
+    doubtful = VOID in pixels and VOID not in table and max(table) + min(table) == VOID
     text = (
         f"The values {', '.join(map(str, pixels))} are evenly spaced, but ids are 0..{count - 1}: the ids "
         "were probably multiplied so that the masks can be looked at."

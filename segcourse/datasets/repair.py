@@ -82,8 +82,7 @@ def _refuse_place(root, out):
 def _refuse(report, errors):
     if errors:
         raise MaskError(
-            f"{report.root}: cannot be mended here. {' '.join(map(str, errors))} Nothing was "
-            "written."
+            f"{report.root}: cannot be mended here. {' '.join(map(str, errors))} Nothing was written."
         )
 
 
@@ -144,5 +143,3 @@ def _write(path: Path, ids: np.ndarray, spec: LabelSpec) -> None:
 def describe(done: Mapping[str, int]) -> list[str]:
     """The result of `fix` as lines of text."""
     return [f"{text}: {count} mask{'s' if count > 1 else ''}" for text, count in done.items()]
-
-

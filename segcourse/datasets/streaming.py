@@ -75,7 +75,10 @@ class Stream:
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         index = range(len(self))[index]
-        image, labels = self._cached(index) if self._cache else self._folder.read(self._pairs[index], self._to)
+        if self._cache:
+            image, labels = self._cached(index)
+        else:
+            image, labels = self._folder.read(self._pairs[index], self._to)
         return (np.repeat(files.grey(image), 3, axis=-1) if self._grey else image), labels
 
     def epochs(
