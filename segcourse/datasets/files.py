@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from segcourse.datasets.errors import DataError, ImageError, MaskError
 
@@ -40,8 +40,10 @@ def _decode(content: bytes, path: Path | str, kind: type[DataError]) -> Image.Im
             f"{path}: too many pixels to be read at once ({error}). Shrink the picture, or cut it into parts."
         ) from error
     except Exception as error:  # a decoder fed with damaged bytes raises nearly anything
+        unknown = isinstance(error, UnidentifiedImageError)  # its words are the address of a buffer
+        reason = "of no known format" if unknown else f"{type(error).__name__}: {error}"
         raise kind(
-            f"{path}: not a readable image, or cut short ({type(error).__name__}: {error}). "
+            f"{path}: not a readable image, or cut short ({reason}). "
             "Copy or download it again; PNG and JPEG are sure to work."
         ) from error
     if frames > 1 and picture.format not in _WITH_PREVIEW:
