@@ -213,7 +213,7 @@ add("cut_short", "images/shot4.png.*cut short",
     lambda root: spoil("images/shot4.png", (sound(root.with_name("donor")) / "images/shot4.png")
                        .read_bytes()[:200])(root))  # fmt: skip
 add("empty_file", "masks/shot5.png: the file is empty", spoil("masks/shot5.png", b""))
-add("a_web_page", "shot1.png: not a readable image, or cut short .of no known format", spoil("images/shot1.png", b"<html>404</html>"))
+add("a_web_page", "shot1.png: not .*of no known format", spoil("images/shot1.png", b"<html>404</html>"))
 add("heic", "shot1.png: a HEIC photograph.*JPEG", spoil("images/shot1.png", b"\0\0\0\x18ftypheic\0\0\0\0"))
 
 
