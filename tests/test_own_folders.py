@@ -126,6 +126,8 @@ def test_notes_name_absent_and_rare_classes_and_void_masks(tmp_path):
     assert any("Never in a mask: bird [rare] (2)" in note for note in said)
     assert any("void (255) everywhere" in note and "masks/shot0.png" in note for note in said)
     assert datasets.checked("toycam") is None
+    with pytest.raises(DataError, match="no data set 'nowhere': give one of toycam"):
+        datasets.checked("nowhere")
 
 
 def test_mistakes_can_be_waved_through(tmp_path):

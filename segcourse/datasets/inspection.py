@@ -114,9 +114,10 @@ def checked(
         MaskError: all the mistakes with their files, and the command that mends them.
         DataError: the folder is no data set.
     """
-    from segcourse.datasets.table import TABLE
+    from segcourse import datasets
 
-    if name in TABLE:
+    datasets.spec(name)  # an unknown name is refused in the words of the others
+    if name in datasets.names():
         return None
     seen = inspect(name, splits)
     for finding in seen.notes if strict else seen.findings:
