@@ -58,6 +58,7 @@ def train(
     from segcourse import datasets, training
     from segcourse.prediction.windows import Network
 
+    datasets.checked(settings["data"], ("train", "val"), report)
     spec = datasets.spec(settings["data"])
     training.set_seed(settings["seed"])
     with training.precision(settings["precision"]):

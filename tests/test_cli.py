@@ -88,9 +88,12 @@ def test_listing_the_data_imports_no_framework():
     assert done.returncode == 0 and all(name in done.stdout for name in datasets.names()), done.stderr
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c != "data"])
+EXAMPLES = [c for c in COMMANDS if c != "data"] + [f"data {c}" for c in ("list", "get", "check", "fix")]
+
+
+@pytest.mark.parametrize("command", EXAMPLES)
 def test_every_command_has_an_example_in_its_help(command):
-    assert f"Example: segcourse {command}" in call(command, "--help")
+    assert f"Example: segcourse {command}" in call(*command.split(), "--help")
 
 
 def test_a_run_leaves_a_model_its_history_and_its_classes(run, folder):

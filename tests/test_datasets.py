@@ -146,7 +146,7 @@ def break_folder(root, what):
             for path in (root / kind).iterdir():
                 path.unlink()
     elif what == "no folder":
-        (root / "masks").rename(root / "labels")
+        (root / "masks").rename(root / "other")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Runs in which network and data do not fit as they are: grey pictures, valid convolutions, a fixed size."""
 
+import folder_cases
 import numpy as np
 import pytest
 from PIL import Image
@@ -140,3 +141,10 @@ def test_weights_of_another_network_are_refused(run, tmp_path):
         runs.BadRequest, match="does not fit unet for 3 channels and 11 classes.*Give weights of"
     ):
         runs.train(tmp_path, settings(data="toycam", weights=str(run[0])), report=str)
+
+
+def test_a_training_stops_at_masks_that_would_teach_nothing(tmp_path):
+    data = folder_cases.build("white", tmp_path)
+    with pytest.raises(datasets.DataError, match="white: The masks are 0 .* and 255.*segcourse data fix"):
+        runs.train(tmp_path / "run", settings(data=data, size=None), report=str)
+    assert not (tmp_path / "run").exists()

@@ -5,18 +5,19 @@ TensorFlow, Keras and everything else that is slow to import comes in with the c
 """
 
 from segcourse.cli.base import app, data_app
+from segcourse.cli.data import data_check, data_fix, data_get, data_list
 from segcourse.cli.export import export
 from segcourse.cli.lessons import student
 from segcourse.cli.models import evaluate, predict, train
-from segcourse.cli.setup import data_get, data_list, doctor
+from segcourse.cli.setup import doctor
 from segcourse.cli.studies import study
 
 __all__ = ["app", "main"]
 
 for command in (doctor, train, evaluate, predict, export, study, student):  # in the order of --help
     app.command()(command)
-data_app.command("list")(data_list)
-data_app.command("get")(data_get)
+for name, command in {"list": data_list, "get": data_get, "check": data_check, "fix": data_fix}.items():
+    data_app.command(name)(command)
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated
 
 import typer
@@ -67,14 +67,26 @@ def fail(text: object) -> None:
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print rows under their heads."""
+    """Print rows under their heads; square brackets in them are text, and no markup."""
     from rich.console import Console
     from rich.table import Column, Table
+    from rich.text import Text
 
-    shown = Table(*(Column(head, overflow="fold") for head in heads))
+    shown = Table(*(Column(Text(head), overflow="fold") for head in heads))
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(Text, row))
     Console().print(shown)
+
+
+def progress(what: str) -> Callable[[Iterable], Iterable]:
+    """A wrapper for a loop over files that shows a bar where there is a terminal."""
+
+    def watch(items):
+        from tqdm.auto import tqdm
+
+        return tqdm(items, desc=what, unit="image", disable=not sys.stderr.isatty())
+
+    return watch
 
 
 app = typer.Typer(
@@ -84,7 +96,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(no_args_is_help=True, help="List the data sets, or fetch one.")
+data_app = typer.Typer(no_args_is_help=True, help="List the data sets, fetch one, check or mend a folder.")
 app.add_typer(data_app, name="data")
 
 

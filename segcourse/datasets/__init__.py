@@ -1,6 +1,7 @@
 """Pictures with labels: ToyCam and cells (drawn here), CamVid and ISBI 2012 (downloaded), a folder of yours.
 
-``load`` gives arrays, ``pipeline`` and ``epochs`` give batches for training. 255 is void in every data set.
+``load`` gives arrays, ``pipeline`` and ``epochs`` give batches for training; ``checked`` looks at a folder,
+and ``Stream`` reads it from disk. 255 is void in every data set.
 """
 
 from pathlib import Path
@@ -9,7 +10,9 @@ import numpy as np
 
 from segcourse.datasets.augment import Augment, epochs, pipeline
 from segcourse.datasets.errors import DataError
+from segcourse.datasets.inspection import checked
 from segcourse.datasets.labels import LabelSpec, check_masks
+from segcourse.datasets.streaming import Stream
 from segcourse.datasets.table import TABLE
 from segcourse.paths import cache_folder
 
@@ -17,10 +20,12 @@ __all__ = [
     "Augment",
     "DataError",
     "LabelSpec",
+    "Stream",
     "available",
     "cache_folder",
     "channels",
     "check_masks",
+    "checked",
     "epochs",
     "fetch",
     "load",
@@ -41,8 +46,7 @@ def load(name: str | Path, split: str, size: tuple[int, int] | None = None) -> t
     Args:
         name: ``toycam``, ``camvid``, ``cells``, ``isbi2012``, or the path of a folder with ``images/`` and
             ``masks/``.
-        split: ``train``, ``val`` or ``test`` (isbi2012 has no test); for a folder ``train``, ``val`` or
-            ``all``.
+        split: ``train``, ``val`` or ``test`` (isbi2012 has no test); for a folder its splits, or ``all``.
         size: (height, width) to bring everything to; None keeps the data set's own size.
 
     Returns:

@@ -188,7 +188,7 @@ def pipeline(
 
     training = shuffle or repeat or augment is not None or crop is not None
     if training:
-        batches = _Batches(images, labels, batch_size, _with_crop(augment, crop), shuffle, seed)
+        batches = _Batches(images, labels, batch_size, with_crop(augment, crop), shuffle, seed)
         steps = tf.data.Dataset.counter() if repeat else tf.data.Dataset.range(batches.per_epoch)
         return batches.dataset(steps)
     _check_arrays(images, labels, batch_size)
@@ -212,7 +212,7 @@ def epochs(
     """
     import tensorflow as tf
 
-    batches = _Batches(images, labels, batch_size, _with_crop(augment, crop), True, seed)
+    batches = _Batches(images, labels, batch_size, with_crop(augment, crop), True, seed)
 
     def epoch_data(epoch: int) -> tf.data.Dataset:
         first = int(epoch) * batches.per_epoch
@@ -260,6 +260,18 @@ class _Batches:
         return tf.ensure_shape(images, [self.size, height, width, 3]), tf.ensure_shape(
             labels, [self.size, height, width]
         )
+
+
+def plan(count: int, seed: int, epoch: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """What is random in an epoch of :func:`epochs`, for data that are read in another way.
+
+    Returns:
+        the order, int32 ``[count]``, and in that order the table for :meth:`Augment.view`, ``[count, 9]``.
+    """
+    import tensorflow as tf
+
+    chosen = _order(count, seed, epoch)
+    return chosen, tf.gather(_draws(count, (seed, 2 * epoch)), chosen)
 
 
 def _draws(count, seed):
@@ -341,7 +353,8 @@ def _weighted_shifts(images, weights, axis):
     return total
 
 
-def _with_crop(augment, crop):
+def with_crop(augment: Augment | None, crop: tuple[int, int] | None) -> Augment | None:
+    """The view with another crop; a crop alone is a view that changes nothing else."""
     if crop is None:
         return augment
     if augment is None:

@@ -4,11 +4,14 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from segcourse.datasets.errors import DataError, ImageError, MaskError
 
 _MASK_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_WITH_PREVIEW = ("MPO",)  # a JPEG photograph whose further frames are its previews or its other eye
+_ORIENTATION = 0x0112
 _IMAGE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 
@@ -25,14 +28,29 @@ def read_bytes(path: Path | str) -> bytes:
 def _decode(content: bytes, path: Path | str, kind: type[DataError]) -> Image.Image:
     if not content:
         raise kind(f"{path}: the file is empty. Copy or download it again.")
+    if content[4:8] == b"ftyp" and content[8:12] in _HEIC:
+        raise kind(f"{path}: a HEIC photograph, which is not read here. Save it as JPEG or PNG.")
     try:
         picture = Image.open(io.BytesIO(content))
-        picture.load()
-    except Exception as error:  # a decoder fed with damaged bytes raises nearly anything
+        frames = getattr(picture, "n_frames", 1)
+        if frames == 1 or picture.format in _WITH_PREVIEW:
+            picture.load()
+    except Image.DecompressionBombError as error:
         raise kind(
-            f"{path}: not a readable image, or cut short ({type(error).__name__}: {error}). "
+            f"{path}: too many pixels to be read at once ({error}). Shrink the picture, or cut it into parts."
+        ) from error
+    except Exception as error:  # a decoder fed with damaged bytes raises nearly anything
+        unknown = isinstance(error, UnidentifiedImageError)  # its words are the address of a buffer
+        reason = "of no known format" if unknown else f"{type(error).__name__}: {error}"
+        raise kind(
+            f"{path}: not a readable image, or cut short ({reason}). "
             "Copy or download it again; PNG and JPEG are sure to work."
         ) from error
+    if frames > 1 and picture.format not in _WITH_PREVIEW:
+        raise kind(
+            f"{path}: {frames} pages (or frames) in one {picture.format} file, and one picture is needed. "
+            "Save every page as a file of its own."
+        )
     return picture
 
 
@@ -43,13 +61,14 @@ def decode_image(content: bytes, path: Path | str) -> np.ndarray:
         uint8 ``[H, W, 3]``, RGB.
 
     Raises:
-        ImageError: the bytes are damaged, or the picture has more than 8 bits a channel.
+        ImageError: the bytes are damaged, the file has several pages, too many pixels, or more than 8 bits a
+            channel.
     """
     picture = _decode(content, path, ImageError)
     if picture.mode not in _IMAGE_MODES:
         raise ImageError(
-            f"{path}: pixel format {picture.mode!r} has more than 8 bits a channel. Save it as 8-bit RGB or "
-            "grey."
+            f"{path}: pixel format {picture.mode!r} is not read here (16 bits a channel, floating point or "
+            "LAB). Save it as 8-bit RGB or grey."
         )
     try:
         return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
@@ -59,8 +78,53 @@ def decode_image(content: bytes, path: Path | str) -> np.ndarray:
         ) from error
 
 
+def picture_size(path: Path | str) -> tuple[tuple[int, int], int]:
+    """(height, width) of an upright picture, and its EXIF orientation, 1 to 8, from the head of the file.
+
+    The pixels are not decoded, so a file that is cut short later on passes.
+
+    Raises:
+        ImageError: the head is damaged.
+    """
+    try:
+        with Image.open(path) as picture:
+            # Pillow decodes a whole PNG in search of the entry, which few have.
+            turned = picture.format != "PNG" or _has_exif(path)
+            orientation = picture.getexif().get(_ORIENTATION, 1) if turned else 1
+            width, height = picture.size
+    except Exception as error:
+        _decode(read_bytes(path), path, ImageError)  # says it in better words
+        raise ImageError(
+            f"{path}: its size cannot be read ({error}). Save it again as PNG or JPEG."
+        ) from error
+    orientation = orientation if orientation in range(1, 9) else 1
+    return ((width, height) if orientation > 4 else (height, width)), orientation
+
+
+def _has_exif(path):
+    """Whether a PNG has such a chunk: each begins with its length and its name, and ends with a checksum."""
+    with open(path, "rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            if head[4:] == b"eXIf":
+                return True
+            file.seek(int.from_bytes(head[:4], "big") + 4, 1)
+    return False
+
+
+def open_mask(content: bytes, path: Path | str) -> Image.Image:
+    """An encoded mask in whatever pixel format it has.
+
+    Raises:
+        MaskError: the bytes are damaged, or the file has several pages.
+    """
+    return _decode(content, path, MaskError)
+
+
 def decode_mask(content: bytes, path: Path | str) -> np.ndarray:
     """Class ids of an encoded mask: grey values, or the indices of a palette picture.
+
+    Programs that write GIF number the palette anew, so in a GIF it is the grey level that counts.
 
     Returns:
         an integer array ``[H, W]``: uint8, or int32 for files with 16 or 32 bits a pixel.
@@ -68,14 +132,30 @@ def decode_mask(content: bytes, path: Path | str) -> np.ndarray:
     Raises:
         MaskError: the bytes are damaged, or the picture has colours where ids are needed.
     """
-    picture = _decode(content, path, MaskError)
+    picture = open_mask(content, path)
+    if picture.format == "GIF":
+        picture = gif_levels(picture)
     if picture.mode not in _MASK_MODES:
         raise MaskError(
             f"{path}: pixel format {picture.mode!r} with {len(picture.getbands())} channel(s), but a mask "
             "needs one class id per pixel (an 8-bit grey or palette PNG). If its colours stand for classes, "
-            "turn them into ids with LabelSpec.decolorize() and save those."
+            "`segcourse data fix` turns them into ids by the class list (in Python: LabelSpec.decolorize())."
         )
+    return ids_of(picture)
+
+
+def ids_of(picture: Image.Image) -> np.ndarray:
+    """The values of a picture with one channel: uint8 ``[H, W]``, or int32 where it has more than 8 bits."""
     return np.array(picture).astype(np.uint8 if picture.mode in ("1", "L", "P") else np.int32)
+
+
+def gif_levels(picture: Image.Image) -> Image.Image:
+    """A GIF's colours, as grey ("L") if all are grey, else as "RGB"; its indices if colours are doubled."""
+    colors = picture.convert("RGB")
+    if picture.mode == "P" and len(colors.getcolors(2**24)) < len(picture.getcolors()):
+        return Image.fromarray(np.array(picture))
+    red, green, blue = colors.split()
+    return red if red.tobytes() == green.tobytes() == blue.tobytes() else colors
 
 
 def check_size(size: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -86,7 +166,7 @@ def check_size(size: tuple[int, int] | None) -> tuple[int, int] | None:
         height, width = (int(side) for side in size)
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"size={size!r}: give (height, width) in pixels, for example size=(96, 128)."
+            f"size={size!r}: give (height, width) in pixels, for example size=(96, 128), or --size 96x128."
         ) from error
     if min(height, width) < 1:
         raise DataError(f"size={size!r}: height and width must be at least 1.")

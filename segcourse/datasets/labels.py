@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from segcourse.datasets import class_list
 from segcourse.datasets.errors import DataError, MaskError
 
 VOID = 255
@@ -76,21 +75,28 @@ class LabelSpec:
         Raises:
             MaskError: a colour that is not in the palette (an interpolated or JPEG-compressed colour mask).
         """
-        keys = _color_keys(np.asarray(colors, np.uint8))
-        known = {
-            int(_color_keys(np.uint8(color))): index
-            for index, color in reversed(list(enumerate(self.palette)))
-        }
-        known.setdefault(0, VOID)
-        values, inverse = np.unique(keys, return_inverse=True)
-        strange = [int(value) for value in values if int(value) not in known]
-        if strange:
-            raise MaskError(
-                f"{len(strange)} colour(s) are not in the palette of {self.name}, the first is "
-                f"#{strange[0]:06x}. Use the original colour masks (PNG, never JPEG, never resized with "
-                "interpolation), or the right palette."
-            )
-        return np.array([known[int(value)] for value in values], np.uint8)[inverse].reshape(keys.shape)
+        known = {color: index for index, color in reversed(list(enumerate(self.palette)))}
+        known.setdefault((0, 0, 0), VOID)
+        return ids_of_colors(colors, known, self.name)
+
+
+def ids_of_colors(colors: np.ndarray, known: Mapping[Color, int], name: str) -> np.ndarray:
+    """Class ids uint8 ``[...]`` of colours ``[..., 3]``, by a table of colours; `name` says whose it is.
+
+    Raises:
+        MaskError: a colour that is not in the table.
+    """
+    keys = _color_keys(np.asarray(colors, np.uint8))
+    table = {int(_color_keys(np.uint8(color))): index for color, index in known.items()}
+    values, inverse = np.unique(keys, return_inverse=True)
+    strange = [int(value) for value in values if int(value) not in table]
+    if strange:
+        raise MaskError(
+            f"{len(strange)} colour(s) are not in the palette of {name}, the first is #{strange[0]:06x}. Use "
+            "the original colour masks (PNG, never JPEG, never resized with interpolation), or the right "
+            "palette."
+        )
+    return np.array([table[int(value)] for value in values], np.uint8)[inverse].reshape(keys.shape)
 
 
 def _color_keys(colors):
@@ -175,25 +181,15 @@ def instances_of(labels: np.ndarray, class_id: int = 1) -> np.ndarray:
 
 
 def from_file(path: Path | str) -> LabelSpec:
-    """Classes from a small text or JSON file.
+    """Classes from a small text, JSON or CSV file, see `class_list.read`.
 
-    Text: one class a line in the order of the ids, with a colour if you like (``road #804080``). JSON: a list
-    whose entries are names or ``{"name": "road", "color": "#804080"}``. Classes without a colour get one from
-    Pascal VOC's scheme.
+    Classes without a colour get one from Pascal VOC's scheme.
 
     Raises:
         DataError: the file cannot be read or understood; the message names file and line.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        entries = _json_entries(text, path) if path.suffix == ".json" else _text_entries(text, path)
-    except DataError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"{path}: no readable class list ({error}). Write UTF-8 text with one class name a line."
-        ) from error
+    entries = class_list.read(path)
     if not entries:
         raise DataError(f"{path}: no class in it. Write one class name a line, in the order of the ids.")
     if len(entries) > VOID:
@@ -206,45 +202,6 @@ def from_file(path: Path | str) -> LabelSpec:
         return LabelSpec(path.stem, tuple(name for name, _ in entries), palette)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-
-
-def _text_entries(text, path):
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
-    return [_text_entry(line, f"{path}, line {number}") for number, line in lines if line]
-
-
-def _text_entry(line, place):
-    name, mark, color = line.rpartition("#")
-    if not mark:
-        return line, None
-    return _entry(name.strip(), mark + color, place)
-
-
-def _json_entries(text, path):
-    data = json.loads(text)
-    if not isinstance(data, list):
-        raise DataError(
-            f'{path}: a {type(data).__name__} where a list of classes is needed, like ["road", "car"].'
-        )
-    return [_json_entry(item, f"{path}, entry {number}") for number, item in enumerate(data, 1)]
-
-
-def _json_entry(item, place):
-    if isinstance(item, str):
-        item = {"name": item}
-    if not isinstance(item, dict) or not isinstance(item.get("name"), str):
-        raise DataError(f'{place}: needs a name, or {{"name": ..., "color": "#rrggbb"}}.')
-    return _entry(item["name"].strip(), item.get("color"), place)
-
-
-def _entry(name, color, place):
-    if not name:
-        raise DataError(f"{place}: the class has no name.")
-    if color is None:
-        return name, None
-    if not isinstance(color, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", color):
-        raise DataError(f"{place}: colour {color!r} must be written as #rrggbb, for example #804080.")
-    return name, tuple(bytes.fromhex(color[1:]))
 
 
 def check_masks(
@@ -377,14 +334,10 @@ def _void_notes(masks):
 
 def _id_notes(masks, count, classes):
     pixels = _histogram(masks)
+    fault = id_fault(pixels, lambda ignore_void: _between_share(masks, ignore_void), count)
+    if fault:
+        return [fault[1]]
     ids = [value for value in pixels if value != VOID]
-    wrong = [value for value in ids if not 0 <= value < count]
-    if _is_binary(pixels, count):
-        return [_binary_note(pixels, count)]
-    if _between_share(masks, ignore_void=not wrong) > _MANY_BETWEEN:
-        return [_interpolation_note(pixels, wrong, count)]
-    if wrong:
-        return [_range_note(pixels, ids, wrong, count)]
     if len(ids) == 1:
         name = "" if isinstance(classes, int) else f" ({classes.classes[ids[0]]})"
         return [
@@ -393,6 +346,29 @@ def _id_notes(masks, count, classes):
             "them."
         ]
     return []
+
+
+def id_fault(pixels: Mapping[int, int], share: Callable[[bool], float], count: int) -> tuple[str, str] | None:
+    """What is wrong with the ids of a set of masks, as far as it shows in how often they occur.
+
+    Args:
+        pixels: pixels per id, smallest id first.
+        share: `between_share` of the masks, with and without borders to void; it takes `ignore_void`.
+        count: number of classes.
+
+    Returns:
+        None; or a word, `white`, `interpolated`, `from one` or `range`, and the explanation.
+    """
+    ids = [value for value in pixels if value != VOID]
+    wrong = [value for value in ids if not 0 <= value < count]
+    if is_binary(pixels, count):
+        return "white", _binary_note(pixels, count)
+    if share(not wrong) > _MANY_BETWEEN:
+        return "interpolated", _interpolation_note(pixels, wrong, count)
+    if not wrong:
+        return None
+    from_one = wrong == [count] and 0 not in ids
+    return "from one" if from_one else "range", _range_note(pixels, ids, wrong, count)
 
 
 def _histogram(masks):
@@ -410,8 +386,12 @@ def _histogram(masks):
     return dict(sorted(total.items()))
 
 
-def _is_binary(pixels, count):
-    """Only 0 and 255, or these two with a soft edge: hardly any pixel has another id that would be valid."""
+def is_binary(pixels: Mapping[int, int], count: int) -> bool:
+    """Whether masks of `count` classes with these pixels per id are black and white.
+
+    They have only 0 and 255, or these two with a soft edge: hardly any pixel has another id that would be
+    valid.
+    """
     if count < 2 or 0 not in pixels or VOID not in pixels or min(pixels) < 0 or max(pixels) > VOID:
         return False
     valid = sum(number for value, number in pixels.items() if 0 < value < count)
@@ -439,23 +419,32 @@ _FEW_CROSSINGS = 30
 
 
 def _between_share(masks, ignore_void):
-    """Share of the crossings between ids at least 2 apart that pass through an id between the two.
+    counts = [between(mask, ignore_void) for mask in masks]
+    return between_share(sum(count[0] for count in counts), sum(count[1] for count in counts))
+
+
+def between(mask: np.ndarray, ignore_void: bool) -> tuple[int, int]:
+    """Crossings between ids at least 2 apart that pass through an id between the two, and all such crossings.
 
     Ids are names, so the pixel on the border of class 1 and class 8 is one of the two; an average of them is
     not.
     """
-    between = crossings = 0
-    for mask in masks:
-        for rows in (mask, mask.T):
-            rows = rows.astype(np.int32)
-            before, here, after = rows[:, :-2], rows[:, 1:-1], rows[:, 2:]
-            low, high = np.minimum(before, after), np.maximum(before, after)
-            crossing = high - low >= 2
-            if ignore_void:
-                crossing &= (high != VOID) & (here != VOID)
-            crossings += np.count_nonzero(crossing)
-            between += np.count_nonzero(crossing & (low < here) & (here < high))
-    return between / crossings if crossings >= _FEW_CROSSINGS else 0.0
+    passed = crossings = 0
+    for rows in (mask, mask.T):
+        rows = rows.astype(np.int32)
+        before, here, after = rows[:, :-2], rows[:, 1:-1], rows[:, 2:]
+        low, high = np.minimum(before, after), np.maximum(before, after)
+        crossing = high - low >= 2
+        if ignore_void:
+            crossing &= (high != VOID) & (here != VOID)
+        crossings += np.count_nonzero(crossing)
+        passed += np.count_nonzero(crossing & (low < here) & (here < high))
+    return passed, crossings
+
+
+def between_share(passed: int, crossings: int) -> float:
+    """The share of the two numbers of `between`; 0 where there are too few crossings to tell."""
+    return passed / crossings if crossings >= _FEW_CROSSINGS else 0.0
 
 
 def _interpolation_note(pixels, wrong, count):

@@ -51,7 +51,7 @@ def gallery(
         handles = _patches(spec, maps.values()) if maps else []
         if errors:
             handles.append(Patch(color=np.array(WRONG) / 255, label="wrong pixel"))
-        fig, axes = _grid(len(images), len(columns), images.shape[1] / images.shape[2], handles, 0.2 * errors)
+        fig, axes = grid(len(images), len(columns), images.shape[1] / images.shape[2], handles, 0.2 * errors)
         for row, image in zip(axes, images, strict=True):
             row[0].imshow(image, interpolation="nearest")
         for name, column in zip(maps, axes.T[1:], strict=False):
@@ -123,7 +123,7 @@ def overlay(
     columns = min(len(images), 3)
     with style():
         handles = _patches(spec, [labels[labels != VOID]])
-        fig, axes = _grid(
+        fig, axes = grid(
             math.ceil(len(images) / columns), columns, images.shape[1] / images.shape[2], handles
         )
         for axis, image, ids in zip(axes.flat, images, labels, strict=False):
@@ -210,7 +210,9 @@ def _patches(spec, maps) -> list[Patch]:
     return [_patch(spec, int(i), _class_name(spec, int(i))) for i in present]
 
 
-def _grid(rows: int, columns: int, aspect: float, handles: list[Patch], gap: float = 0.0):
+def grid(
+    rows: int, columns: int, aspect: float, handles: list[Patch], gap: float = 0.0
+) -> tuple[Figure, np.ndarray]:
     """Axes for pictures of height / width = aspect, and a legend below; gap is inches under each row."""
     cell = min((WIDTH - 0.2) / columns, 4.6)
     width = max(cell * columns + 0.2, 4.8)
