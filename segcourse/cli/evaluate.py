@@ -13,9 +13,12 @@ from segcourse.cli.base import progress, quiet_import, table
 def evaluate(
     model: ModelFile,
     data: Annotated[
-        str | None, typer.Option(help="A data set's name, or a folder; by default that of the run, or toycam.")
+        str | None,
+        typer.Option(help="A data set's name, or a folder; by default that of the run, or toycam."),
     ] = None,
-    split: Annotated[str, typer.Option(help="train, val or test; a folder may lack test, and has all.")] = "val",
+    split: Annotated[
+        str, typer.Option(help="train, val or test; a folder may lack test, and has all.")
+    ] = "val",
     size: Size = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", dir_okay=False, help="Write the scores here as well.")
@@ -67,5 +70,17 @@ def evaluate(
     if json_file:
         runs.write_json(json_file, {**origin, **scores, "iou": ious})
     if report:
-        path = runs.write_report(report, model, origin, spec, (images, truth, predicted), scores)
+        shown = {**origin, "model": str(model)}
+        maps = images, truth, predicted
+        path = runs.write_report(report, model, shown, spec, maps, scores, _names(data, split))
         typer.echo(f"report: {shlex.quote(str(path))}")
+
+
+def _names(data, split):
+    """The file names of a folder's pictures; None for a built-in data set, whose pictures have numbers."""
+    from segcourse import datasets
+    from segcourse.datasets.folder import Folder
+
+    if data in datasets.names():
+        return None
+    return [picture.name for picture, _ in Folder(data).pairs(split)]

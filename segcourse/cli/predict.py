@@ -75,7 +75,7 @@ def predict(
         typer.echo(line)
     typer.echo(f"{len(paths) - len(failures)} of {len(paths)} images labelled in {out}")
     if left_out:
-        typer.echo(f"left out, for their names are no pictures': {', '.join(path.name for path in left_out)}")
+        typer.echo(f"left out, no pictures by their names: {', '.join(path.name for path in left_out)}")
     for error in failures:
         fail(error)
     raise typer.Exit(1 if failures else 0)

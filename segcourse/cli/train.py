@@ -46,7 +46,7 @@ def train(
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="Start from a .weights.h5 or .keras file; of another number of classes, without the classifier.",
+            help="Start from a .weights.h5 or .keras file; the number of classes may differ.",
         ),
     ] = None,
     precision: Annotated[

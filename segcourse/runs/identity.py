@@ -151,18 +151,20 @@ def refuse_other_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     path = folder / SETTINGS
     if not path.exists():
         raise BadRequest(
-            f"{folder} holds the state of a run, but no {SETTINGS} that says of which. Choose another folder, "
-            "or start anew with --restart (in Python: resume=False)."
+            f"{folder} holds the state of a run, but no {SETTINGS} that says of which. Choose another "
+            "folder, or start anew with --restart (in Python: resume=False)."
         )
     before = {**DEFAULTS, **read_json(path)}
     left_out = {"data"} if "remembered" in before else set()
     now = {key: _plain(value) for key, value in settings.items() if key not in left_out}
-    changed = [f"{key} was {before.get(key)!r}, now {now[key]!r}" for key in now if before.get(key) != now[key]]
+    changed = [
+        f"{key} was {before.get(key)!r}, now {now[key]!r}" for key in now if before.get(key) != now[key]
+    ]
     if changed:
         raise BadRequest(
             f"{folder} holds a run with other settings ({'; '.join(changed)}). Repeat them to continue it, "
-            f"choose another folder (its weights are a start: --weights {folder / MODEL}), or start anew with "
-            "--restart (in Python: resume=False)."
+            f"choose another folder (its weights are a start: --weights {folder / MODEL}), or start anew "
+            "with --restart (in Python: resume=False)."
         )
 
 
@@ -205,7 +207,9 @@ def _some(names, most=12):
 def _differences(split, before, now):
     if before.get("count") != now["count"]:
         return [f"{split} had {before.get('count', 'no')} pictures, now {now['count']}"]
-    return [f"the {kind} of {split} have changed" for kind in ("pictures", "masks") if before[kind] != now[kind]]
+    return [
+        f"the {kind} of {split} have changed" for kind in ("pictures", "masks") if before[kind] != now[kind]
+    ]
 
 
 def refuse_foreign_folder(folder: Path, data: str) -> None:
@@ -226,9 +230,7 @@ def refuse_foreign_folder(folder: Path, data: str) -> None:
         )
 
 
-def refuse_other_names(
-    model: str | os.PathLike, names: Iterable[str], data: str | os.PathLike
-) -> None:
+def refuse_other_names(model: str | os.PathLike, names: Iterable[str], data: str | os.PathLike) -> None:
     """Refuse to score a model on data whose classes have other names, or another order.
 
     Raises:

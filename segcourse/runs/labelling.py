@@ -73,8 +73,8 @@ def check_targets(todo: Sequence[Job], force: bool = False) -> list[Path]:
     own = [path for path in targets if _identity(path) in sources]
     if own:
         raise BadRequest(
-            f"{_listed(own)} would be replaced by the labels, but is a picture to be labelled. Choose another "
-            "--out."
+            f"{_listed(own)} would be replaced by the labels, but is a picture to be labelled. Choose "
+            "another --out."
         )
     foreign = [path for path in targets if os.path.lexists(path) and not written_here(path)]
     if foreign and not force:

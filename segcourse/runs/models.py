@@ -49,9 +49,7 @@ class Labeller:
         BadRequest: the file is of another kind, or does not go with this size or tile.
     """
 
-    def __init__(
-        self, path: str | os.PathLike, size: tuple[int, int] | None = None, tile: int | None = None
-    ):
+    def __init__(self, path: str | os.PathLike, size: tuple[int, int] | None = None, tile: int | None = None):
         from segcourse.prediction.windows import Network
 
         path = Path(path)
@@ -107,8 +105,8 @@ def samples(model: "keras.Model", data: str, split: str, size: tuple[int, int], 
         except ValueError as error:
             needed = network.window(own).size
             raise BadRequest(
-                f"{str(error).strip().splitlines()[0]} Pictures of {data} have {own[0]}x{own[1]} pixels: for them give "
-                f"{needed[0]}x{needed[1]}."
+                f"{str(error).strip().splitlines()[0]} Pictures of {data} have {own[0]}x{own[1]} pixels: for "
+                f"them give {needed[0]}x{needed[1]}."
             ) from error
     return Window(own, size, network.margin, network.channels).images(pictures)
 

@@ -29,7 +29,8 @@ h1 { font-size: 28px; line-height: 1.25; margin: 0 0 4px; overflow-wrap: anywher
 h2 { font-size: 20px; margin: 40px 0 8px }
 p { margin: 0 0 12px; max-width: 75ch } .soft { color: var(--soft) }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 16px 20px }
-.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 20px 0 }
+.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px;
+           margin: 20px 0 }
 .numbers b { display: block; font-size: 28px; line-height: 1.2; font-variant-numeric: tabular-nums }
 .numbers span { color: var(--soft); font-size: 14px }
 .scroll { overflow-x: auto }
@@ -65,16 +66,18 @@ def write_report(
     spec: LabelSpec,
     maps: tuple[Sequence[np.ndarray], Sequence[np.ndarray], Sequence[np.ndarray]],
     scores: Mapping[str, Any],
+    names: Sequence[str] | None = None,
 ) -> Path:
     """Write `folder/report.html`, which needs no other file and no network.
 
     Args:
         folder: it is made.
         model: the file that was scored; curves are drawn of a `history.json` beside it.
-        origin: dict of `model`, `data`, `split`.
+        origin: dict of `model`, `data`, `split`, as they are to be shown.
         spec: of the classes.
         maps: images uint8 [N, H, W, 3], truth and predictions uint8 [N, H, W].
         scores: of `score`.
+        names: of the pictures; their number in the split without.
 
     Returns:
         the path of the file.
@@ -89,7 +92,7 @@ def write_report(
         _class_table(spec, scores["iou"], sum(each)),
         _matrix(spec, sum(each)),
         _curves(Path(model).with_name(HISTORY)),
-        _pictures(spec, images, truth, predicted, each),
+        _pictures(spec, names or [f"number {i}" for i in range(len(images))], images, truth, predicted, each),
     ]
     title = html.escape(f"{origin['model']} on {origin['data']} {origin['split']}")
     page = (
@@ -111,10 +114,12 @@ def _head(origin, count, scores):
         "fwiou": "frequency-weighted IoU", "boundary_f1": "boundary F1",
     }  # fmt: skip
     numbers = "".join(
-        f'<div class="card"><b>{_number(scores[key])}</b><span>{text}</span></div>' for key, text in names.items()
+        f'<div class="card"><b>{_number(scores[key])}</b><span>{text}</span></div>'
+        for key, text in names.items()
     )
-    what = html.escape(f"{origin['data']}, {origin['split']}: {count} picture{'s' * (count != 1)}")
-    return f'<h1>{html.escape(origin["model"])}</h1><p class="soft">{what}</p><div class="numbers">{numbers}</div>'
+    what = html.escape(f"{origin['data']}, split {origin['split']}: {count} picture{'s' * (count != 1)}")
+    title = html.escape(origin["model"])
+    return f'<h1>{title}</h1><p class="soft">{what}</p><div class="numbers">{numbers}</div>'
 
 
 def _number(value):
@@ -167,7 +172,8 @@ def _matrix(spec, counts):
     return (
         "<h2>Who is taken for whom</h2><p class=soft>Of the pixels of each true class (a row), percent that "
         "the model gives to each class (a column). The diagonal is right.</p>"
-        f'<div class="card scroll"><table class="matrix"><tr><th></th>{turned}</tr>{"".join(rows)}</table></div>'
+        f'<div class="card scroll"><table class="matrix"><tr><th></th>{turned}</tr>{"".join(rows)}'
+        "</table></div>"
     )
 
 
@@ -210,7 +216,9 @@ def _panel(title, lines):
     for value in np.linspace(low, high / 1.05, 5):
         y = place(0, value)[1]
         drawn.append(f'<line x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#dde3ea"/>')
-        drawn.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end" fill="#5b6675">{value:.2f}</text>')
+        drawn.append(
+            f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end" fill="#5b6675">{value:.2f}</text>'
+        )
     for index in sorted({0, count // 2, count - 1}):
         x = place(index, low)[0]
         drawn.append(
@@ -226,7 +234,9 @@ def _panel(title, lines):
         points = " ".join("{:.1f},{:.1f}".format(*place(*point)) for point in enumerate(values))
         drawn.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2.5"{dashes}/>')
         if count == 1:
-            drawn.append('<circle cx="{:.1f}" cy="{:.1f}" r="4" fill="{}"/>'.format(*place(0, values[0]), color))
+            drawn.append(
+                '<circle cx="{:.1f}" cy="{:.1f}" r="4" fill="{}"/>'.format(*place(0, values[0]), color)
+            )
         drawn.append(f'<text x="{width - right + 8}" y="{y + 4:.1f}" fill="{color}">{name}</text>')
     words = ", ".join(f"{name} from {values[0]:.3f} to {values[-1]:.3f}" for name, values in lines)
     return (
@@ -235,14 +245,15 @@ def _panel(title, lines):
     )
 
 
-def _pictures(spec, images, truth, predicted, each):
+def _pictures(spec, names, images, truth, predicted, each):
     right = [counts.diagonal().sum() / max(counts.sum(), 1) if counts.sum() else np.nan for counts in each]
     order = np.argsort(right, kind="stable")[:WORST]  # NaN, a picture without truth, goes last
     shown = {int(i) for index in order for ids in (truth[index], predicted[index]) for i in np.unique(ids)}
-    names = [(i, spec.classes[i]) for i in sorted(shown) if i < len(spec)] + [(VOID, "void")] * (VOID in shown)
-    legend = "".join(f"<span>{_swatch(spec, i)}{html.escape(name)}</span>" for i, name in names)
+    classes = [(i, spec.classes[i]) for i in sorted(shown) if i < len(spec)]
+    classes += [(VOID, "void")] * (VOID in shown)
+    legend = "".join(f"<span>{_swatch(spec, i)}{html.escape(name)}</span>" for i, name in classes)
     rows = [
-        _row(place, index, right[index], spec, images[index], truth[index], predicted[index])
+        _row(f"{place}. {names[index]}", right[index], spec, images[index], truth[index], predicted[index])
         for place, index in enumerate(order, 1)
     ]
     count = f"the {len(order)} worst of {len(images)}" if len(order) < len(images) else f"all {len(images)}"
@@ -252,7 +263,7 @@ def _pictures(spec, images, truth, predicted, each):
     )
 
 
-def _row(place, index, right, spec, image, truth, predicted):
+def _row(title, right, spec, image, truth, predicted):
     wrong = (truth != predicted) & (truth != VOID)
     pale = 255 - (255 - image.mean(-1, keepdims=True)) * 0.35
     errors = np.where(wrong[..., None], (200, 30, 0), pale).astype(np.uint8)
@@ -261,13 +272,13 @@ def _row(place, index, right, spec, image, truth, predicted):
         "errors, in red": errors,
     }  # fmt: skip
     cells = "".join(
-        f'<div><img alt="{name} of picture {index}" src="{_inline(pixels, name == "picture")}"><span>{name}</span>'
-        "</div>"
+        f'<div><img alt="{name} of {html.escape(title)}" src="{_inline(pixels, name == "picture")}">'
+        f"<span>{name}</span></div>"
         for name, pixels in kinds.items()
     )
     score = "no labelled pixel" if right != right else f"{100 * right:.1f} % right"
     return (
-        f'<figure class="card"><figcaption><b>{place}.</b> picture {index} of the split: {score}</figcaption>'
+        f'<figure class="card"><figcaption><b>{html.escape(title)}</b> · {score}</figcaption>'
         f'<div class="row">{cells}</div></figure>'
     )
 

@@ -3,7 +3,6 @@
 import contextlib
 import inspect
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,8 +93,8 @@ def train(
 def _check_batch(batch_size, images):
     if images < batch_size:
         raise BadRequest(
-            f"A batch of {batch_size} needs as many images; there are {images} to train on. Give --batch-size "
-            f"{images} or less, or add pictures."
+            f"A batch of {batch_size} needs as many images; there are {images} to train on. Give "
+            f"--batch-size {images} or less, or add pictures."
         )
 
 
@@ -266,9 +265,15 @@ def _lines(report, epochs):
     """One line an epoch where no progress bar is shown."""
     import keras
 
-    if sys.stderr.isatty() or "ipykernel" in sys.modules:
+    from segcourse.training import interactive
+
+    if interactive():
         return []
-    return [keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: report(_line(epoch, epochs, logs)))]
+    return [
+        keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: report(_line(epoch, epochs, logs)),
+        )
+    ]
 
 
 def _line(epoch, epochs, logs):

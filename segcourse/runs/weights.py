@@ -19,7 +19,7 @@ def start_from(
     build: Callable[[int], "keras.Model"],
     report: Callable[[str], Any],
 ) -> None:
-    """Load a `.weights.h5` or `.keras` file; where only the number of classes differs, all but the classifier.
+    """Load a `.weights.h5` or `.keras` file; for another number of classes all but the classifier.
 
     Args:
         path: of the file; None leaves the model as it is.
@@ -34,7 +34,9 @@ def start_from(
         return
     before = model.get_weights()
     try:
-        model.load_weights(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Keras, about what is refused or told of below
+            model.load_weights(path)
     except Exception as error:  # Keras and h5py raise nearly anything for a file that does not fit
         model.set_weights(before)
         fresh = _load_all_but(path, model, build)
@@ -53,10 +55,12 @@ def _load_all_but(path, model, build):
     before = {layer.name: layer.get_weights() for layer in model.layers}
     for layer in model.layers:
         # What still is not a number afterwards was not in the file.
-        layer.set_weights([np.full_like(w, np.nan) if w.dtype.kind == "f" else w for w in layer.get_weights()])
+        layer.set_weights(
+            [np.full_like(w, np.nan) if w.dtype.kind == "f" else w for w in layer.get_weights()]
+        )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the layers that are told of below
+            warnings.simplefilter("ignore")
             model.load_weights(path, skip_mismatch=True)
     except Exception:  # as in start_from, which tells of the first one
         return []
