@@ -1,7 +1,7 @@
 """Pictures as people have them, odd in one way each, and what labelling them should come to.
 
-`PICTURES` is a dict name of a file -> (function that writes it, outcome). The outcome is the (height, width) of
-the labels, or a part of the message.
+`PICTURES` is a dict name of a file -> (function that writes it, outcome). The outcome is the (height, width)
+of the labels, or a part of the message.
 """
 
 import struct

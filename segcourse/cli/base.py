@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Iterable
 from typing import Annotated
@@ -34,9 +33,9 @@ class _Commands(TyperGroup):
 # What the package says to those who call it from Python, and how the command line says it.
 _IN_COMMANDS = {
     "size=(height, width)": "--size HxW",
-    "(in Python: resume=False)": "",
+    " (in Python: resume=False)": "",
     "segcourse.datasets.labels.check_masks tells": "segcourse data check tells",
-    "The weights in memory are useless now: build the model again.": "",
+    " The weights in memory are useless now: build the model again.": "",
 }
 
 
@@ -44,7 +43,7 @@ def in_commands(text: str) -> str:
     """A message of the package in the words of the command line, on one line."""
     for python, command in _IN_COMMANDS.items():
         text = text.replace(python, command)
-    return re.sub(r" (?=[.,;)])", "", " ".join(text.split()))
+    return " ".join(text.split())
 
 
 def one_line(error: Exception) -> str:
