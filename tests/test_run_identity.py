@@ -21,9 +21,9 @@ CLASSES = ("ground", "roof [red]", "car", "tree", "path")
 EPOCHS = 2
 
 
-def write_data(root):
-    """Twelve pictures of five classes as a folder data set."""
-    for kind, arrays in zip(("images", "masks"), pictures(12, seed=1, size=(32, 48)), strict=True):
+def write_data(root, count=12):
+    """Pictures of five classes as a folder data set."""
+    for kind, arrays in zip(("images", "masks"), pictures(count, seed=1, size=(32, 48)), strict=True):
         (root / kind).mkdir(parents=True)
         for index, array in enumerate(arrays):
             Image.fromarray(array).save(root / kind / f"{index:02}.png")

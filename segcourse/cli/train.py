@@ -63,6 +63,9 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write RUN/tensorboard (pip install tensorboard).")
     ] = False,
+    distribute: Annotated[
+        bool, typer.Option("--distribute", help="Divide every batch among all devices of this machine.")
+    ] = False,
 ) -> None:
     """Train a network; the same command continues an interrupted run.
 
@@ -84,7 +87,7 @@ def train(
     from segcourse import runs
 
     try:
-        record = runs.train(out, settings, not restart, typer.echo, tensorboard)
+        record = runs.train(out, settings, not restart, typer.echo, tensorboard, distribute)
     except KeyboardInterrupt:
         _say_interrupted(out, epochs, restart)
         raise typer.Exit(130) from None

@@ -26,7 +26,7 @@ HISTORY = "history.json"
 STATE = "state.npz"  # written by training.fit, as are the best weights
 BEST = "best.weights.h5"
 # What a setting is that a run does not name, or that is not there in runs of earlier versions.
-DEFAULTS = {"loss": "cross-entropy", "class_weights": None, "distribute": False}
+DEFAULTS = {"loss": "cross-entropy", "class_weights": None}
 
 
 @dataclass(frozen=True)

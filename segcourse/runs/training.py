@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segcourse.datasets import files
-from segcourse.runs import identity, losses
+from segcourse.runs import distribution, identity, losses
 from segcourse.runs.errors import BadRequest
 from segcourse.runs.files import read_json, reserve, write_json
 from segcourse.runs.scoring import scores_of
@@ -26,6 +26,7 @@ def train(
     resume: bool = True,
     report: Callable[[str], Any] = print,
     tensorboard: bool = False,
+    distribute: bool = False,
 ) -> dict[str, Any]:
     """Train a network and leave `model.keras` (best epoch), `history.json` and `classes.json` in `folder`.
 
@@ -40,6 +41,8 @@ def train(
         resume: False forgets what the folder holds.
         report: called with a line of text.
         tensorboard: also write `tensorboard/` into the folder.
+        distribute: train on all devices of this machine, see `distribution`. The same run may go on with it
+            or without.
 
     Returns:
         dict of `settings`, `val` (scores), `history`, `environment`, as in `history.json`.
@@ -63,7 +66,8 @@ def train(
     spec = datasets.spec(settings["data"])
     hooks = [*_lines(report, settings["epochs"]), *_tensorboard(folder, tensorboard)]
     training.set_seed(settings["seed"])
-    with training.precision(settings["precision"]):
+    devices = distribution.scope(distribute, settings["batch_size"])
+    with devices(), training.precision(settings["precision"]):
         model = _build(settings, len(spec))
     start_from(settings["weights"], model, lambda classes: _build(settings, classes), report)
     splits = {split: datasets.load(settings["data"], split, settings["size"]) for split in ("train", "val")}
@@ -78,8 +82,8 @@ def train(
     loss = _loss(settings, splits["train"][1], spec, report)
     report(_summary(settings, model, window, found, done))
     _accept(folder, settings, found, spec, done, report)
-    with _usable_model(folder, settings, len(spec)):
-        history = _fit(model, window, splits, folder, settings, loss, hooks)
+    with _usable_model(folder, settings, len(spec)), devices():
+        history = _fit(model, window, splits, folder, settings, loss, hooks, distribute)
     record = {
         "settings": settings,
         "val": _score_val(folder, splits["val"], len(spec)),
@@ -183,7 +187,7 @@ def _loss(settings, masks, spec, report):
     return losses.loss(settings["loss"], weights)
 
 
-def _fit(model, window, splits, folder, settings, loss, hooks):
+def _fit(model, window, splits, folder, settings, loss, hooks, distribute):
     import keras
 
     from segcourse import datasets, training
@@ -198,6 +202,8 @@ def _fit(model, window, splits, folder, settings, loss, hooks):
         images = np.repeat(files.grey(images), 3, axis=-1)
     data = datasets.epochs(images, labels, batch_size, augment=datasets.Augment(), seed=settings["seed"])
     validation = window.images(val[0]), window.truth(val[1])
+    if distribute:
+        validation = distribution.whole_batches(*validation, batch_size)
     options = {"validation": validation, "folder": folder, "batch_size": batch_size}
     options["callbacks"] = [*hooks, _room(folder, model)]
     try:
