@@ -2,7 +2,6 @@
 
 import inspect
 import shlex
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -100,13 +99,10 @@ def train(
 
 
 def _arguments(options):
-    pairs = [key_value(text) for text in options]
-    twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
-    if twice:
-        raise typer.BadParameter(f"--option {twice[0]} is given more than once. Give it once.")
-    if "width" in dict(pairs):
+    arguments = dict(map(key_value, options))
+    if "width" in arguments:
         raise typer.BadParameter("--option width: give --width instead.")
-    return dict(pairs)
+    return arguments
 
 
 def _list_options(network):

@@ -4,11 +4,15 @@ import contextlib
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from segcourse.datasets.labels import VOID
 from segcourse.runs.errors import BadRequest
+
+if TYPE_CHECKING:
+    import keras
 
 
 def scope(wanted: bool, batch_size: int) -> Callable[[], AbstractContextManager]:
@@ -58,3 +62,20 @@ def whole_batches(images: np.ndarray, masks: np.ndarray, batch_size: int) -> tup
     missing = -len(images) % batch_size
     spare = np.repeat(images[:1], missing, axis=0), np.full((missing, *masks.shape[1:]), VOID, masks.dtype)
     return np.concatenate([images, spare[0]]), np.concatenate([masks, spare[1]])
+
+
+def share(loss: "keras.losses.Loss") -> "keras.losses.Loss":
+    """A loss for one of several devices: its part of the mean, for Keras adds up the gradients of all.
+
+    To be called within the scope.
+    """
+    import keras
+    import tensorflow as tf
+
+    devices = tf.distribute.get_strategy().num_replicas_in_sync
+
+    class Share(keras.losses.Loss):
+        def __call__(self, y_true, y_pred, sample_weight=None):
+            return loss(y_true, y_pred, sample_weight) / devices
+
+    return Share(name=loss.name, reduction=None)

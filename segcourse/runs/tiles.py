@@ -11,7 +11,7 @@ import numpy as np
 
 from segcourse.runs.errors import BadRequest
 
-# Pixels that are labelled in one pass: Cityscapes' 1024x2048. FCN-8s takes 2 GB at width 0.25, 6 GB at width 1.
+# Pixels labelled in one pass: Cityscapes' 1024x2048. FCN-8s takes 2 GB at width 0.25, 6 GB at width 1.
 WHOLE = 2**21
 SIDE = 1024  # of the tiles beyond that
 SMALLEST = 256

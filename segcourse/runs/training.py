@@ -197,13 +197,13 @@ def _fit(model, window, splits, folder, settings, loss, hooks, distribute):
     epochs, batch_size = settings["epochs"], settings["batch_size"]
     schedule = training.poly(settings["learning_rate"], epochs * (len(images) // batch_size))
     metrics = [ConfusionMatrix(model.output_shape[-1])]
+    validation = window.images(val[0]), window.truth(val[1])
+    if distribute:
+        loss, validation = distribution.share(loss), distribution.whole_batches(*validation, batch_size)
     training.compile(model, keras.optimizers.Adam(schedule), loss, metrics)
     if window.channels == 1:
         images = np.repeat(files.grey(images), 3, axis=-1)
     data = datasets.epochs(images, labels, batch_size, augment=datasets.Augment(), seed=settings["seed"])
-    validation = window.images(val[0]), window.truth(val[1])
-    if distribute:
-        validation = distribution.whole_batches(*validation, batch_size)
     options = {"validation": validation, "folder": folder, "batch_size": batch_size}
     options["callbacks"] = [*hooks, _room(folder, model)]
     try:
