@@ -20,7 +20,7 @@ def scope(wanted: bool, batch_size: int) -> Callable[[], AbstractContextManager]
 
     Each of n devices gets an n-th of every batch, and the gradients' mean counts. That is the training of one
     device up to rounding where each part of a batch has as many labelled pixels, and the network has no batch
-    normalization (whose statistics are those of a part).
+    normalization (whose statistics are those of a part) and no dropout (every device draws its own).
 
     Args:
         wanted: False for the plain training on one device.
