@@ -410,7 +410,7 @@ def _without_optimizer(model: keras.Model) -> Iterator[None]:
         model.optimizer = optimizer
 
 
-def _interactive() -> bool:
+def interactive() -> bool:
     """True where a person watches: a terminal or a notebook, but neither a test nor nbval."""
     if "PYTEST_CURRENT_TEST" in os.environ:
         return False
@@ -419,7 +419,7 @@ def _interactive() -> bool:
 
 @contextlib.contextmanager
 def _progress(epochs: int, start: int) -> Iterator[tqdm | None]:
-    if not _interactive():
+    if not interactive():
         yield None
         return
     with tqdm(desc=f"epoch {start + 1}/{epochs}", unit="step", dynamic_ncols=True) as bar:

@@ -9,6 +9,7 @@ from segcourse import datasets, runs
 from segcourse.datasets import cells, toycam
 from segcourse.datasets.files import grey
 from segcourse.models.unet import unet
+from segcourse.runs import training as runs_training
 from segcourse.tflite import compare, convert
 
 SIZE = (64, 80)
@@ -66,7 +67,8 @@ def test_pictures_of_any_size_and_in_colour_are_labelled(run, tmp_path):
     for size in ((97, 131), (33, 200)):
         image = toycam.scene(9, 0, size).image
         Image.fromarray(image).save(tmp_path / "a.png")
-        runs.label_file(tmp_path / "a.png", label, spec, tmp_path / "out", "a")
+        (job,) = runs.jobs([tmp_path / "a.png"], tmp_path / "out")
+        runs.label_file(job, label, spec)
         ids = np.array(Image.open(tmp_path / "out" / "labels" / "a.png"))
         assert ids.shape == size
         np.testing.assert_array_equal(ids, label(np.repeat(grey(image), 3, axis=-1)))
@@ -109,7 +111,7 @@ def test_colour_networks_take_grey_as_it_is_and_options_have_the_last_word(chang
         raise KeyboardInterrupt
 
     monkeypatch.setattr(toycam, "SPLITS", {"train": (0, 2), "val": (1, 1), "test": (2, 1)})
-    monkeypatch.setattr(runs, "_window", stop)
+    monkeypatch.setattr(runs_training, "_window", stop)
     with pytest.raises(KeyboardInterrupt):
         runs.train("unused", settings(**change), resume=False)
     assert built["shape"] == (None, None, None, channels)

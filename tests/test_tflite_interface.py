@@ -314,17 +314,13 @@ def test_a_slow_delegate_is_no_refusal(delegate, path):
     assert not isinstance(slow.value, tflite.GpuDelegateRefused)
 
 
-class Done:
-    returncode, stderr = -6, ""
-
-
 def test_the_advice_is_inspects_own_or_says_that_there_is_none(path, tmp_path):
     """The same failure of the delegate, with a file that `inspect` faults and one that it does not."""
-    unknown = str(gpu._failure(path, Done))
+    unknown = str(gpu._failure(path, -6, ""))
     assert "died of SIGABRT" in unknown and "knows nothing against this file" in unknown
     assert "has the fixes" not in unknown
     faulty = tflite.convert(asking(layers.GroupNormalization(4)), tmp_path / "g.tflite", SIZE)
-    known = str(gpu._failure(faulty, Done))
+    known = str(gpu._failure(faulty, -6, ""))
     assert str(tflite.inspect(faulty).problems[0]) in known and "knows nothing" not in known
 
 

@@ -395,7 +395,7 @@ def test_poly_is_the_formula():
 def test_the_bar_is_off_in_tests_and_on_for_a_person(monkeypatch, capsys):
     training.fit(compiled(), images_and_labels(), epochs=1)
     assert capsys.readouterr() == ("", "")
-    monkeypatch.setattr(training, "_interactive", lambda: True)
+    monkeypatch.setattr(training, "interactive", lambda: True)
     training.fit(compiled(), images_and_labels(), epochs=2, validation=images_and_labels(2))
     text = capsys.readouterr().err
     assert "epoch 2/2: 100%" in text and "4/4" in text
@@ -406,11 +406,11 @@ def test_nobody_watches_a_pipe(monkeypatch):
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
     monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
-    assert not training._interactive()
+    assert not training.interactive()
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert training._interactive()
+    assert training.interactive()
     monkeypatch.setenv("PYTEST_CURRENT_TEST", "1")
-    assert not training._interactive()
+    assert not training.interactive()
 
 
 def test_environment_is_plain_and_impersonal():

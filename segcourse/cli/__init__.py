@@ -6,11 +6,13 @@ TensorFlow, Keras and everything else that is slow to import comes in with the c
 
 from segcourse.cli.base import app, data_app
 from segcourse.cli.data import data_check, data_fix, data_get, data_list
+from segcourse.cli.evaluate import evaluate
 from segcourse.cli.export import export
 from segcourse.cli.lessons import student
-from segcourse.cli.models import evaluate, predict, train
+from segcourse.cli.predict import predict
 from segcourse.cli.setup import doctor
 from segcourse.cli.studies import study
+from segcourse.cli.train import train
 
 __all__ = ["app", "main"]
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -25,14 +25,30 @@ class _Commands(TyperGroup):
             from segcourse.runs import BadRequest
 
             if isinstance(error, BadRequest):
-                raise typer.BadParameter(str(error)) from error
+                raise typer.BadParameter(in_commands(str(error))) from error
             fail(one_line(error))
             raise typer.Exit(1) from error
 
 
+# What the package says to those who call it from Python, and how the command line says it.
+_IN_COMMANDS = {
+    "size=(height, width)": "--size HxW",
+    " (in Python: resume=False)": "",
+    "segcourse.datasets.labels.check_masks tells": "segcourse data check tells",
+    " The weights in memory are useless now: build the model again.": "",
+}
+
+
+def in_commands(text: str) -> str:
+    """A message of the package in the words of the command line, on one line."""
+    for python, command in _IN_COMMANDS.items():
+        text = text.replace(python, command)
+    return " ".join(text.split())
+
+
 def one_line(error: Exception) -> str:
     """What went wrong, for stderr."""
-    text = " ".join(str(error).split())
+    text = in_commands(str(error))
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}."
     if isinstance(error, ValueError | OSError | ArithmeticError | RuntimeError | ImportError):
@@ -66,6 +82,13 @@ def fail(text: object) -> None:
     typer.secho(f"error: {text}", err=True, fg="red")
 
 
+def progress(items: Iterable, what: str) -> Iterable:
+    """The items, with a bar on stderr where that is a terminal."""
+    from tqdm.auto import tqdm
+
+    return tqdm(items, desc=what, unit="image", disable=not sys.stderr.isatty())
+
+
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     """Print rows under their heads; square brackets in them are text, and no markup."""
     from rich.console import Console
@@ -76,17 +99,6 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     for row in rows:
         shown.add_row(*map(Text, row))
     Console().print(shown)
-
-
-def progress(what: str) -> Callable[[Iterable], Iterable]:
-    """A wrapper for a loop over files that shows a bar where there is a terminal."""
-
-    def watch(items):
-        from tqdm.auto import tqdm
-
-        return tqdm(items, desc=what, unit="image", disable=not sys.stderr.isatty())
-
-    return watch
 
 
 app = typer.Typer(

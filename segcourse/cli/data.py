@@ -2,6 +2,7 @@
 
 import io
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -74,7 +75,7 @@ def data_check(
     """
     from segcourse.datasets import inspection
 
-    report = inspection.inspect(folder, pictures=True, watch=progress("check"))
+    report = inspection.inspect(folder, pictures=True, watch=partial(progress, what="check"))
     rows = [(f"pictures, {split}", str(count), "") for split, count in report.splits.items()]
     sizes = report.sizes.most_common(3)
     more = f", and {len(report.sizes) - 3} more sizes" if len(report.sizes) > 3 else ""
@@ -147,7 +148,7 @@ def data_fix(
     """
     from segcourse.datasets import repair
 
-    done = repair.fix(folder, out, dict(map(_id_pair, mapping or ())), turn, progress("fix"))
+    done = repair.fix(folder, out, dict(map(_id_pair, mapping or ())), turn, partial(progress, what="fix"))
     if not done:
         typer.echo(f"Nothing to mend in {folder}; nothing was written.")
         return

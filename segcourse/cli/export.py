@@ -19,8 +19,11 @@ def export(
     model: ModelFile,
     out: Annotated[Path, typer.Option(metavar="FILE.tflite")],
     size: Annotated[
-        tuple, typer.Option(parser=read_size, metavar="HxW", help="The one size the file is for.")
-    ],
+        tuple | None,
+        typer.Option(
+            parser=read_size, metavar="HxW", help="The one size the file is for; by default the training's."
+        ),
+    ] = None,
     quantization: Annotated[
         str | None, typer.Option(parser=choice(QUANTIZATIONS), metavar="|".join(QUANTIZATIONS))
     ] = None,
@@ -88,7 +91,8 @@ def export(
 
     out = _target(out)
     network = runs.load_model(model)
-    data = data or runs.data_of(model)
+    remembered = runs.remembered(model)
+    data, size = data or remembered.data or "toycam", _known_size(size, remembered)
     images, representative = runs.samples(network, data, "val", size, CHECKED_IMAGES), None
     if quantization == "int8":
         representative = runs.spread(runs.samples(network, data, "train", size), calibration)
@@ -131,6 +135,14 @@ def _target(out):
         return writable(out)
     except (ValueError, OSError) as error:
         raise typer.BadParameter(f"--out: {error}") from error
+
+
+def _known_size(size, remembered):
+    if size is None and remembered.size is None:
+        raise typer.BadParameter("There is no run beside MODEL that knows a size: give --size HxW.")
+    if size is None:
+        typer.echo("The file is for {}x{}, as in training; --size gives another.".format(*remembered.size))
+    return size or tuple(remembered.size)
 
 
 def _known_classes(model, count, file):

@@ -449,7 +449,7 @@ def temperature(node: Node, graph: Graph) -> Finding:
 
 
 def filling(node: Node, graph: Graph) -> Finding:
-    """Channels are kept in fours, and the largest is sought among the filling as well; SOFTMAX keeps that at 0.
+    """Channels are kept in fours, and the largest is sought in the filling as well; SOFTMAX keeps that at 0.
 
     The filling goes through the operators before: it is 0 behind a convolution, 1 behind EXP.
     """
