@@ -139,7 +139,7 @@ def label_file(
 
     from segcourse import plotting
 
-    image = _read(job.picture, note)
+    image = _read(job.picture)
     height, width = image.shape[:2]
     side = label.tiled((height, width)) if hasattr(label, "tiled") else None
     if side:
@@ -155,18 +155,13 @@ def label_file(
     _save(Image.fromarray(plotting.blend(image, ids, spec)), job.overlay)
 
 
-def _read(path, note):
+def _read(path):
     from PIL import Image
 
     with warnings.catch_warnings():
         # From 89 megapixels on: no news to somebody who labels them.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        image = files.decode_image(files.read_bytes(path), path)
-        with Image.open(path) as picture:
-            pages = getattr(picture, "n_frames", 1)
-    if pages > 1:
-        note(f"{path}: has {pages} pages; only the first is labelled.")
-    return image
+        return files.decode_image(files.read_bytes(path), path)
 
 
 def _save(picture, path):

@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -294,8 +295,6 @@ def _tensorboard(folder, wanted):
         return []
     import keras
 
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError as error:
-        raise BadRequest("--tensorboard needs the package of that name: pip install tensorboard.") from error
+    if find_spec("tensorboard") is None:
+        raise BadRequest("--tensorboard needs the package of that name: pip install tensorboard.")
     return [keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)]
