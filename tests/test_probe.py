@@ -1,5 +1,7 @@
 """A probe sees what changes a study's numbers: each deliberate fault is caught, rounding is not."""
 
+import json
+from pathlib import Path
 from unittest import mock
 
 import keras
@@ -12,6 +14,7 @@ from segcourse.models.segnet import segnet_basic
 from segcourse.studies import Study
 from segcourse.studies.core import fitting, probe, scoring
 
+RESULTS = Path(__file__).resolve().parents[1] / "data" / "results"
 SETTINGS = {
     "width": 1 / 16,
     "epochs": 4,
@@ -173,6 +176,11 @@ def test_a_mutant_is_caught(taken, mutant, where):
     with mutant():
         found = probe.differences(taken, probe.take(TRIAL))
     assert any(where in line for line in found), found or "nothing differs"
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_probe_says_nothing_of_its_machine(path):
+    assert '"environment"' not in json.dumps(json.loads(path.read_text())["probe"])
 
 
 def test_rounding_is_not_a_difference():

@@ -101,6 +101,7 @@ def _take(study, part):
             "The study neither trained by training.fit nor read weights: there is nothing to note."
         )
     notes = {"read": watch.read, "trainings": watch.trainings, "predictions": watch.predictions}
+    result = {key: value for key, value in result.items() if key != "environment"}  # of the probe's machine
     return jsonable({**notes, "result": result}, DIGITS)
 
 
