@@ -1,7 +1,6 @@
 """Arguments and options that several commands have, and how they are read."""
 
 import ast
-import importlib
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -59,7 +58,7 @@ def import_module(name: str) -> str:
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
-        importlib.import_module(name)
+        __import__(name)  # `importlib.import_module` is for the package's own, which digests follow
     except ModuleNotFoundError as error:
         hint = " Give the name without .py." if name.endswith(".py") else ""
         raise typer.BadParameter(f"--import {name}: {error}, in {Path.cwd()} or installed.{hint}") from error
