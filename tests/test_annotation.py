@@ -220,3 +220,13 @@ def test_the_client_says_what_is_missing(tmp_path):
     (tmp_path / "a.tflite").write_bytes(b"nothing")
     done = run_python(ROOT / "docs" / "client.py", tmp_path / "a.tflite", "photo.png", "l.png")
     assert done.returncode == 1 and "names no classes" in done.stderr
+
+
+def test_a_card_replaces_no_file_of_somebody_else(model, tmp_path):
+    path = tflite.convert(model, tmp_path / "notes.tflite", SIZE)
+    tflite.write_card(path)
+    tflite.write_card(path)  # its own
+    path.with_suffix(".md").write_text("# My notes")
+    with pytest.raises(ValueError, match="no model card"):
+        tflite.write_card(path)
+    assert path.with_suffix(".md").read_text() == "# My notes"

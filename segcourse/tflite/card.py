@@ -29,13 +29,17 @@ def write_card(
 
     Raises:
         FileNotFoundError, IsADirectoryError, ValueError: there is no whole TFLite file at `path`.
+        ValueError: a file of the card's name is there and is none.
     """
     report, facts = inspect(path), metadata(path) or Metadata()
+    card, title = report.path.with_suffix(".md"), f"`{report.path.name}`: semantic segmentation for phones"
+    if card.exists() and title not in card.read_text(errors="replace"):
+        raise ValueError(f"{card} is there and no model card of {report.path.name}. Move it, or go without.")
     sections = (
         [
             f"# {report.path.stem}",
             "",
-            f"`{report.path.name}`: semantic segmentation for phones (TFLite, LiteRT).",
+            f"{title} (TFLite, LiteRT).",
         ],
         _interface(report, facts),
         _classes(facts),
@@ -43,7 +47,6 @@ def write_card(
         _quality(agreement, scores),
         ["## Where it runs", "", "```text", str(report), "```"],
     )
-    card = report.path.with_suffix(".md")
     text = "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
     write_atomically(card, text.encode())
     return card

@@ -82,7 +82,7 @@ def run_on_gpu_delegate(
     """Run a TFLite file on LiteRT's GPU delegate, on the GPU alone: no operator may fall back to the CPU.
 
     It runs in a process of its own, for some networks abort it. SwiftShader computes in float32 where phones
-    compute in float16: check that with `in_precision(model, "float16")`.
+    compute in float16: check that with `float16_ranges`.
 
     Args:
         path: a `.tflite` file.

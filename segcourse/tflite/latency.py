@@ -16,6 +16,7 @@ import flatbuffers
 import numpy as np
 
 from segcourse.tflite.files import IDENTIFIER, readable
+from segcourse.tflite.graph import Graph, read
 from segcourse.tflite.runtime import Runner
 
 WARM_UP = 3
@@ -72,9 +73,8 @@ def operator_latencies(
     total = sum(seconds for _, seconds in timed)
     found = []
     for i, seconds in timed:
-        tensor = parts.output(i)
-        shape = () if tensor.shape is None else tuple(map(int, tensor.shape))
-        found.append(OperatorLatency(parts.name(i), tensor.name.decode(), shape, seconds, seconds / total))
+        node, tensor = parts.node(i), parts.node(i).outputs[0]
+        found.append(OperatorLatency(node.operator, tensor.name, tensor.shape, seconds, seconds / total))
     return found
 
 
@@ -84,12 +84,12 @@ class _Parts:
     def __init__(self, content, path):
         from ai_edge_litert import schema_py_generated as schema
 
-        self._schema, self._model = schema, schema.ModelT.InitFromPackedBuf(content)
+        self._schema, self._model = schema, read(content)
         if len(self._model.subgraphs) > 1:
             raise ValueError(
                 f"{path} has control flow (more than one graph), which cannot be taken to pieces."
             )
-        self._graph = self._model.subgraphs[0]
+        self._graph, self._nodes = self._model.subgraphs[0], Graph(self._model).nodes
         self._maker = {int(t): i for i, op in enumerate(self._graph.operators) for t in op.outputs}
         constant = set()
         for i, operator in enumerate(self._graph.operators):
@@ -105,13 +105,9 @@ class _Parts:
         buffer = self._model.buffers[self._graph.tensors[tensor].buffer]
         return buffer.size > 0 or buffer.data is not None and len(buffer.data) > 0
 
-    def name(self, index):
-        code = self._model.operatorCodes[self._graph.operators[index].opcodeIndex]
-        number = max(code.builtinCode, code.deprecatedBuiltinCode)  # of which old files have the second alone
-        return next(name for name, value in vars(self._schema.BuiltinOperator).items() if value == number)
-
-    def output(self, index):
-        return self._graph.tensors[self._graph.operators[index].outputs[0]]
+    def node(self, index):
+        """The operator in plain names."""
+        return self._nodes[index]
 
     def file(self, index):
         """The bytes of a TFLite file with this operator alone, and those whose constants it uses."""
