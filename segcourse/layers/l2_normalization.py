@@ -1,0 +1,41 @@
+"""Generated from notebooks/05_parsenet.ipynb. Edit the lesson, then run make export.
+
+Lesson 05 · ParseNet: the whole picture has a say in every pixel.
+"""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="segcourse")
+class L2Normalization(keras.layers.Layer):
+    """Give the channels of every pixel a length of 1, then multiply each channel by a learned scale.
+
+    y_c = scale_c * x_c / sqrt(sum over all channels k of x_k^2 + epsilon): ParseNet's `Normalize` (Liu et al.
+    2015, section 3.2), across channels, never across pixels. In float32, whatever the layer's precision: the
+    squares of a deep map would be too large for float16.
+
+    Args:
+        scale: what each channel's scale is at the start.
+        epsilon: inside the root, so that a pixel whose channels are all 0 stays 0.
+    """
+
+    def __init__(self, scale=10.0, epsilon=1e-10, **kwargs):
+        super().__init__(**kwargs)
+        self.initial_scale, self.epsilon = scale, epsilon
+
+    def build(self, input_shape):
+        start = keras.initializers.Constant(self.initial_scale)
+        self.scale = self.add_weight(shape=(input_shape[-1],), initializer=start, name="scale")
+
+    def call(self, x):
+        x = ops.cast(x, "float32")
+        shrink = ops.rsqrt(ops.sum(ops.square(x), axis=-1, keepdims=True) + self.epsilon)
+        # In this order TFLite keeps single operators; x * shrink it would join to one that no mobile GPU has.
+        return ops.cast(x * ops.cast(self.scale, "float32") * shrink, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.initial_scale, "epsilon": self.epsilon}
