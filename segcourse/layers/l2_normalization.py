@@ -9,15 +9,9 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="segcourse")
 class L2Normalization(keras.layers.Layer):
-    """Give the channels of every pixel a length of 1, then multiply each channel by a learned scale.
+    """y_c = scale_c * x_c / sqrt(sum over channels k of x_k^2 + epsilon), at each pixel (Liu et al. 2015).
 
-    y_c = scale_c * x_c / sqrt(sum over all channels k of x_k^2 + epsilon): ParseNet's `Normalize` (Liu et al.
-    2015, section 3.2), across channels, never across pixels. In float32, whatever the layer's precision: the
-    squares of a deep map would be too large for float16.
-
-    Args:
-        scale: what each channel's scale is at the start.
-        epsilon: inside the root, so that a pixel whose channels are all 0 stays 0.
+    `scale` is that of each channel at the start. Computed in float32: squares may be too large for float16.
     """
 
     def __init__(self, scale=10.0, epsilon=1e-10, **kwargs):
@@ -33,9 +27,6 @@ class L2Normalization(keras.layers.Layer):
         shrink = ops.rsqrt(ops.sum(ops.square(x), axis=-1, keepdims=True) + self.epsilon)
         # In this order TFLite keeps single operators; x * shrink it would join to one that no mobile GPU has.
         return ops.cast(x * ops.cast(self.scale, "float32") * shrink, self.compute_dtype)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         return {**super().get_config(), "scale": self.initial_scale, "epsilon": self.epsilon}

@@ -15,8 +15,17 @@ from segcourse.layers.l2_normalization import L2Normalization
 STRIDE = 8  # one score every 8 pixels
 
 
+def _convolution(x, channels, name, size=3, rate=1):
+    # Values around +-100 enter the first convolution; its small initial weights bring them to about +-1.
+    start = keras.initializers.VarianceScaling(2.0 / 58**2) if name == "conv1_1" else "he_normal"
+    return layers.Conv2D(
+        round(channels), size, padding="same", dilation_rate=rate, activation="relu",
+        kernel_initializer=start, name=name,
+    )(x)  # fmt: skip
+
+
 def _maps(image, width, rate, dropout):
-    """The reduced VGG16 of DeepLab: the maps that can be fused, by name, all with one cell every 8 pixels."""
+    """The reduced VGG16 of DeepLab: the maps that can be fused, by name, all with a cell for 8 x 8 pixels."""
     mean = MEAN_RGB if image.shape[-1] == 3 else [sum(MEAN_RGB) / 3] * image.shape[-1]
     x = layers.Rescaling(1.0, offset=[-m for m in mean], name="subtract_mean")(image)
     maps = {}
@@ -27,26 +36,11 @@ def _maps(image, width, rate, dropout):
         size, stride = (2, 2) if block < 4 else (3, 1)  # pool4 and pool5 keep the resolution
         x = layers.MaxPooling2D(size, stride, padding="same", name=f"pool{block}")(x)
         if block == 3:
-            maps["conv3"] = x  # the only one with cells of 4 pixels: pooled, it is on the common grid
+            maps["conv3"] = x  # before it, cells are 4 pixels wide
     for name, size, holes in (("fc6", 3, rate), ("fc7", 1, 1)):
         x = _convolution(x, 1024 * width, name, size, holes)
         x = layers.Dropout(dropout, name=f"drop_{name}")(x)
     return {**maps, "fc7": x}
-
-
-def _convolution(x, channels, name, size=3, rate=1):
-    # Values around +-100 enter the first convolution; its small initial weights bring them to about +-1.
-    start = keras.initializers.VarianceScaling(2.0 / 58**2) if name == "conv1_1" else "he_normal"
-    return layers.Conv2D(
-        round(channels), size, padding="same", dilation_rate=rate, activation="relu",
-        kernel_initializer=start, name=name,
-    )(x)  # fmt: skip
-
-
-def _scores(x, classes, name):
-    """A 1x1 convolution to class scores, in float32."""
-    start = keras.initializers.RandomNormal(stddev=0.01)
-    return layers.Conv2D(classes, 1, kernel_initializer=start, dtype="float32", name=name)(x)
 
 
 @keras.saving.register_keras_serializable(package="segcourse")
@@ -57,13 +51,9 @@ class Unpool(keras.layers.Layer):
         one, like = inputs
         return one + ops.zeros_like(like[..., :1])  # mobile GPUs broadcast in a sum, but not by themselves
 
-    def compute_output_shape(self, input_shape):
-        one, like = input_shape
-        return (*like[:3], one[-1])
-
 
 def _prepared(maps, fuse, context, normalization, scale, pool_dropout):
-    """What the classifier sees: the chosen maps by name, normalised, and the average of fc7 as "pool6"."""
+    """What the classifier sees, by name: the chosen maps, normalised, and the average of fc7 as "pool6"."""
     chosen = {name: maps[name] for name in fuse}
     if context:
         chosen["pool6"] = layers.GlobalAveragePooling2D(keepdims=True, name="pool6")(maps["fc7"])
@@ -72,6 +62,12 @@ def _prepared(maps, fuse, context, normalization, scale, pool_dropout):
     if context:
         chosen["pool6"] = layers.Dropout(pool_dropout, name="drop_pool6")(chosen["pool6"])
     return chosen
+
+
+def _scores(x, classes, name):
+    """A 1x1 convolution to class scores, in float32."""
+    start = keras.initializers.RandomNormal(stddev=0.01)
+    return layers.Conv2D(classes, 1, kernel_initializer=start, dtype="float32", name=name)(x)
 
 
 def _fused(chosen, classes, fusion):
@@ -85,50 +81,21 @@ def _fused(chosen, classes, fusion):
     return _scores(joined, classes, "score")
 
 
-def parsenet(
-    input_shape=(None, None, 3),
-    classes=21,
-    width=1.0,
-    fuse=("fc7",),
-    context=True,
-    normalization="l2",
-    scale=10.0,
-    fusion="late",
-    rate=12,
-    dropout=0.5,
-    pool_dropout=0.3,
-    weights=None,
-):
-    """ParseNet: the picture's average beside every pixel's own features (Liu, Rabinovich & Berg 2015).
+def _upsampled(scores, image):
+    """Scores of cells of 8 x 8 pixels to logits of every pixel: straight lines between their middles."""
+    x = layers.Conv2DTranspose(
+        scores.shape[-1], 2 * STRIDE, STRIDE, padding="same", use_bias=False, trainable=False,
+        kernel_initializer=Bilinear(), dtype="float32", name="upsample",
+    )(scores)  # fmt: skip
+    return Crop(dtype="float32", name="logits")([x, image])
 
-    Args:
-        input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
-        classes: number of classes C.
-        width: scales the channels of every layer but the scores; 1.0 is the paper.
-        fuse: the maps that are scored, one or more of "fc7", "conv5", "conv4", "conv3".
-        context: whether fc7's average over the whole picture, pool6, is scored as well.
-        normalization: "l2" before the scores, or "none".
-        scale: initial scale of the L2 normalisation.
-        fusion: "late" (scores of each map, added) or "early" (maps stacked, scored once).
-        rate: rate of the holes in fc6.
-        dropout, pool_dropout: rates after fc6 and fc7, and after pool6.
-        weights: None, or "imagenet" to start the 13 convolutions from VGG16's.
 
-    Returns:
-        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C]. 20,529,002 trainable
-        weights by default.
+def convolutions(model):
+    """The part of a ParseNet with VGG16's 13 convolutions; it shares their weights with `model`.
 
-    Raises:
-        ValueError: a side below 32, or an argument that is none of those above.
+    `transplant(source, convolutions(model))` starts them from any network that has VGG16's layers.
     """
-    _check(input_shape, fuse, normalization, fusion, rate, weights)
-    image = keras.Input(input_shape, name="image")
-    maps = _maps(image, width, rate, dropout)
-    chosen = _prepared(maps, fuse, context, normalization, scale, pool_dropout)
-    model = keras.Model(image, _upsampled(_fused(chosen, classes, fusion), image), name="parsenet")
-    if weights == "imagenet":
-        transplant(imagenet_vgg16(), convolutions(model))
-    return model
+    return keras.Model(model.input, model.get_layer("pool5").output, name="convolutions")
 
 
 FUSED, NORMALIZATIONS, FUSIONS = ("fc7", "conv5", "conv4", "conv3"), ("l2", "none"), ("late", "early")
@@ -152,18 +119,33 @@ def _check(input_shape, fuse, normalization, fusion, rate, weights):
         raise ValueError(f"rate={rate} does not fit: a whole number from 1 up.")
 
 
-def _upsampled(scores, image):
-    """Scores of cells of 8 x 8 pixels to logits of every pixel: straight lines between their centres."""
-    x = layers.Conv2DTranspose(
-        scores.shape[-1], 2 * STRIDE, STRIDE, padding="same", use_bias=False, trainable=False,
-        kernel_initializer=Bilinear(), dtype="float32", name="upsample",
-    )(scores)  # fmt: skip
-    return Crop(dtype="float32", name="logits")([x, image])
+def parsenet(
+    input_shape=(None, None, 3),
+    classes=21,
+    width=1.0,
+    fuse=("fc7",),
+    context=True,
+    normalization="l2",
+    scale=10.0,
+    fusion="late",
+    rate=12,
+    dropout=0.5,
+    pool_dropout=0.3,
+    weights=None,
+):
+    """ParseNet (Liu et al. 2015): images [B, H, W, channels] 0..255 to float32 logits [B, H, W, classes].
 
-
-def convolutions(model):
-    """The part of a ParseNet with VGG16's 13 convolutions; it shares their weights with `model`.
-
-    `transplant(source, convolutions(model))` starts them from any network that has VGG16's layers.
+    Any size from 32 up. `width` scales all channels but the scores'. `fuse`: which of "fc7", "conv5",
+    "conv4", "conv3" are scored; `context`: fc7's average too. `normalization`: "l2" with an initial `scale`,
+    or "none". `fusion`: "late" (scores added) or "early" (maps stacked). `rate` of fc6; `dropout` after fc6
+    and fc7, `pool_dropout` after the average. `weights`: None, or "imagenet" for the convolutions. 20,529,002
+    trainable weights by default. Raises ValueError for a side below 32 or another argument.
     """
-    return keras.Model(model.input, model.get_layer("pool5").output, name="convolutions")
+    _check(input_shape, fuse, normalization, fusion, rate, weights)
+    image = keras.Input(input_shape, name="image")
+    maps = _maps(image, width, rate, dropout)
+    chosen = _prepared(maps, fuse, context, normalization, scale, pool_dropout)
+    model = keras.Model(image, _upsampled(_fused(chosen, classes, fusion), image), name="parsenet")
+    if weights == "imagenet":
+        transplant(imagenet_vgg16(), convolutions(model))
+    return model

@@ -44,6 +44,7 @@ NETWORKS = {
     "fcn8s": {"options": {"padding": "same"}, "width": 0.21875},
     "deeplab_v1": {"options": {}, "width": 0.203125},
     "unet": {"options": {"padding": "same"}, "width": 0.171875},
+    "parsenet": {"options": {}, "width": 0.203125},
     "segnet": {"options": {}, "width": 0.171875},
 }
 SEEDS = (1, 2, 3)

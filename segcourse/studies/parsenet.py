@@ -12,7 +12,6 @@ therefore trained by SGD with momentum, as the paper's networks were.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -156,51 +155,54 @@ def scales(model: keras.Model) -> dict[str, list[float]]:
     }
 
 
-# Reading the stored result
+# Reading the stored result, whichever parts it has
 
 
-def _seeds(stored, variant):
-    return [stored["results"][f"{variant}-{seed}"] for seed in SEEDS]
+def stored(result: Mapping, variants: Sequence[str] = VARIANTS) -> tuple[str, ...]:
+    """Those of the variants of which all seeds are stored."""
+    return tuple(v for v in variants if all(f"{v}-{seed}" in result["results"] for seed in SEEDS))
 
 
-def per_seed(stored: Mapping, score: str, variants: Sequence[str] = VARIANTS) -> dict[str, list]:
+def _seeds(result, variant):
+    return [result["results"][f"{variant}-{seed}"] for seed in SEEDS]
+
+
+def per_seed(result: Mapping, score: str, variants: Sequence[str] = VARIANTS) -> dict[str, list]:
     """A score on the test scenes: dict variant -> list over the seeds."""
-    return {v: [part["test"][score] for part in _seeds(stored, v)] for v in variants}
+    return {v: [part["test"][score] for part in _seeds(result, v)] for v in stored(result, variants)}
 
 
-def class_iou(stored: Mapping, variants: Sequence[str] = VARIANTS) -> dict[str, np.ndarray]:
+def class_iou(result: Mapping, variants: Sequence[str] = VARIANTS) -> dict[str, np.ndarray]:
     """Per-class IoU of each seed: dict variant -> float array [seeds, classes]."""
-    return {v: np.array(rows, float) for v, rows in per_seed(stored, "iou", variants).items()}
+    return {v: np.array(rows, float) for v, rows in per_seed(result, "iou", variants).items()}
 
 
-def table(stored: Mapping, variants: Sequence[str] = VARIANTS) -> dict[str, dict[str, tuple[float, float]]]:
+def table(result: Mapping, variants: Sequence[str] = VARIANTS) -> dict[str, dict[str, tuple[float, float]]]:
     """Mean and standard deviation over the seeds, in percent: dict variant -> score -> (mean, spread)."""
-    return scoring.table({score: per_seed(stored, score, variants) for score in SCORES})
+    return scoring.table({score: per_seed(result, score, variants) for score in SCORES})
 
 
-def curves(stored: Mapping, key: str, variant: str) -> tuple[list[int], np.ndarray]:
+def curves(result: Mapping, key: str, variant: str) -> tuple[list[int], np.ndarray]:
     """A column of the histories: (steps, values [seeds, rounds])."""
-    histories = [part["history"] for part in _seeds(stored, variant)]
+    histories = [part["history"] for part in _seeds(result, variant)]
     return histories[0]["step"], np.array([history[key] for history in histories], float)
 
 
-def learning_rates(stored: Mapping, variants: Sequence[str] = VARIANTS) -> dict[str, tuple[float, bool]]:
+def learning_rates(result: Mapping, variants: Sequence[str] = VARIANTS) -> dict[str, tuple[float, bool]]:
     """The chosen learning rates: dict variant -> (rate, whether it lies at the edge of the grid)."""
-    grid = stored["settings"]["grid"]
-    found = {}
-    for v in variants:
-        rate, tried = _seeds(stored, v)[0]["learning_rate"], grid["sgd" if v in NORMALIZED else "adam"]
+    grid, found = result["settings"]["grid"], {}
+    for v in stored(result, variants):
+        rate, tried = _seeds(result, v)[0]["learning_rate"], grid["sgd" if v in NORMALIZED else "adam"]
         found[v] = rate, rate in (min(tried), max(tried))
     return found
 
 
-def median_over_seeds(stored: Mapping, variant: str, *keys: str) -> dict[str, Any]:
+def medians(result: Mapping, variant: str, *keys: str) -> dict[str, float]:
     """The medians in "lengths" (at "start" or "end") or in "scales": dict map -> mean over the seeds."""
-    parts = _seeds(stored, variant)
+    parts = _seeds(result, variant)
     for key in keys:
         parts = [part[key] for part in parts]
-    middle = SHARES.index(50)
-    return {name: float(np.mean([part[name][middle] for part in parts])) for name in parts[0]}
+    return {name: float(np.mean([part[name][SHARES.index(50)] for part in parts])) for name in parts[0]}
 
 
 STUDY = Study(
@@ -214,7 +216,7 @@ STUDY = Study(
         "batch": 4,
         "val_scenes": 50,
         "rate_seed": 0,
-        "grid": {"adam": [3e-4, 1e-3, 3e-3], "sgd": [3e-3, 1e-2, 3e-2, 1e-1]},
+        "grid": {"adam": [3e-4, 1e-3, 3e-3, 1e-2], "sgd": [3e-3, 1e-2, 3e-2, 1e-1]},
         "augment": fitting.COLORS_ONLY,
         "toycam_version": toycam.VERSION,
     },
