@@ -29,10 +29,9 @@ import numpy as np
 from segcourse import datasets, models, tflite, training
 from segcourse.datasets import toycam
 from segcourse.losses import MaskedCrossEntropy
-from segcourse.metrics import ConfusionMatrix
 from segcourse.models.starter import small_network
 from segcourse.studies import Study
-from segcourse.studies.core import rates, scoring, store
+from segcourse.studies.core import fitting, rates, scoring, store
 from segcourse.tflite import _worker
 
 # Options of the builder beside its input, classes and width. `padding="same"`: the 100 zeros around FCN's
@@ -126,24 +125,9 @@ def train(
         the network with its last weights, and the history by epoch, `val_miou` among it.
     """
     training.set_seed(seed)
-    model = build(name, settings)
-    classes = len(datasets.spec(settings["data"]))
-    optimizer = keras.optimizers.Adam(training.poly(rate, steps))
-    training.compile(model, optimizer, MaskedCrossEntropy(), metrics=[ConfusionMatrix(classes)])
-    images, batch = data["train"][0], settings["batch"]
-    augment = datasets.Augment(**settings["augment"])
-    batches = datasets.epochs(*data["train"], batch, augment=augment, seed=seed)
-    per_epoch = len(images) // batch
-    history = training.fit(
-        model,
-        lambda epoch: batches(epoch).take(steps - epoch * per_epoch),
-        epochs=math.ceil(steps / per_epoch),
-        validation=data["val"],
-        folder=folder,
-        monitor="epoch",  # the latest epoch counts as the best: no weights are chosen
-    )
-    history["step"] = [min(epoch * per_epoch, steps) for epoch in history["epoch"]]
-    return model, history
+    model, optimizer = build(name, settings), keras.optimizers.Adam(training.poly(rate, steps))
+    an_epoch = len(data["train"][0]) // settings["batch"]
+    return model, fitting.rounds(model, optimizer, data, settings, seed, steps, an_epoch, folder)
 
 
 def measure_costs(name: str, settings: dict) -> dict[str, Any]:
