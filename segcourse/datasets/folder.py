@@ -187,7 +187,8 @@ class Folder:
         if other is not None:
             raise ImageError(
                 f"{pairs[other][0]}: {_by(sizes[other])} pixels, but {pairs[0][0].name} has {_by(sizes[0])}. "
-                "Bring all of them to one size with --size HEIGHTxWIDTH (in Python: size=(height, width))."
+                "Bring all of them to one size with --size HEIGHTxWIDTH, or train on random crops with "
+                "--crop HEIGHTxWIDTH (in Python: size=(height, width), or datasets.Stream)."
             )
         return sizes[0]
 
