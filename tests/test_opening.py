@@ -120,9 +120,11 @@ def test_pictures_of_many_sizes_are_trained_on_by_crops_and_scored_whole(many_si
     assert (tmp_path / "report/report.html").stat().st_size > 10_000
 
 
-def test_other_crops_are_another_run(many_sizes, tmp_path):
-    options = settings(many_sizes, epochs=1, crop=(32, 40))
+def test_crops_of_resized_pictures_and_other_crops_are_another_run(many_sizes, tmp_path):
+    options = settings(many_sizes, epochs=1, size=(48, 64), crop=(32, 40))
     runs.train(tmp_path / "run", options, report=str)
+    remembered = runs.remembered(tmp_path / "run/model.keras")
+    assert remembered.size == (48, 64) and remembered.resized  # what predict brings pictures to
     with pytest.raises(runs.BadRequest, match=r"crop was \[32, 40\], now \[32, 48\]"):
         runs.train(tmp_path / "run", {**options, "crop": (32, 48), "epochs": 1}, report=str)
 

@@ -34,7 +34,8 @@ class Remembered:
     """What the files beside a model tell of its training; None where they tell nothing.
 
     Attributes:
-        size: (height, width) of the pictures in training, in pixels.
+        size: (height, width) of the pictures in training, in pixels; of the crops, where the pictures had
+            many sizes.
         resized: whether they were brought to this size, as `--size` asks for.
         data: name of a built-in data set, or the absolute path of a folder.
         classes: names and colours, in the order of the ids.
@@ -59,7 +60,7 @@ def remembered(model: str | os.PathLike) -> Remembered:
         return Remembered(classes=spec)
     content = read_json(settings)
     found = content.get("remembered", {})
-    size = found.get("size") or content.get("size")
+    size = content.get("size") or found.get("size")
     return Remembered(
         size=tuple(size) if size else None,
         resized=bool(content.get("size")),
