@@ -72,7 +72,8 @@ def test_all_of_them_at_once_by_the_command(tmp_path):
     assert result.exit_code == 1
     assert f"{len(good)} of {len(odd_pictures.PICTURES)} images labelled" in result.output
     assert result.output.count("error:") == len(odd_pictures.PICTURES) - len(good)
-    assert "names: notes.txt\n" in result.output and "scan.tif: 3 pages" in result.output
+    assert "names: notes.txt\n" in result.output and "left out, folders: more. Give" in result.output
+    assert "scan.tif: 3 pages" in result.output
     assert "names and colours are those of camvid" in result.output
     assert len(list((tmp_path / "out" / "labels").iterdir())) == len(good)
 

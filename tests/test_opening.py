@@ -78,6 +78,8 @@ def test_what_cannot_be_opened_is_named(tmp_path):
         datasets.opened(root, ("train", "val"), place="memory")
     with pytest.raises(DataError, match="place='tape': give one of auto, memory, cache, disk"):
         datasets.opened(root, ("train",), place="tape")
+    with pytest.raises(DataError, match="toycam is held in memory; only a folder is read from disk"):
+        datasets.opened("toycam", ("val",), place="disk")
 
 
 def test_a_run_is_the_same_wherever_its_pictures_are_read_from(tmp_path):

@@ -72,7 +72,7 @@ def opened(
     """Splits of a data set, wherever there is room for them.
 
     Args:
-        name: of a data set, or the path of a folder. What is not a folder is always held in memory.
+        name: of a data set, which is held in memory, or the path of a folder.
         splits: their names.
         size: (height, width) to bring the pictures to; None keeps their own, which may differ unless
             `place` is ``memory``.
@@ -83,16 +83,21 @@ def opened(
         report: called with a line of text if they are not in memory.
 
     Raises:
-        DataError: as `datasets.load` and `Stream`.
+        DataError: as `datasets.load` and `Stream`; or an unknown place, or one for folders alone.
     """
     from segcourse import datasets
 
+    if place not in PLACES:
+        raise DataError(f"place={place!r}: give one of {', '.join(PLACES)}.")
     if name in datasets.names():
+        if place not in ("auto", "memory"):
+            raise DataError(
+                f"{name} is held in memory; only a folder is read from {place}. Leave --read-from out (in "
+                "Python: place)."
+            )
         return {split: Held(*datasets.load(name, split, size)) for split in splits}
     streams = {split: Stream(name, split, size) for split in splits}
     needed = sum(stream.nbytes for stream in streams.values())
-    if place not in PLACES:
-        raise DataError(f"place={place!r}: give one of {', '.join(PLACES)}.")
     if place == "auto":
         place = _place(needed, all(stream.size for stream in streams.values()))
     if place == "memory":

@@ -67,7 +67,7 @@ def train(
 
     datasets.checked(settings["data"], ("train", "val"), report)
     spec = datasets.spec(settings["data"])
-    hooks = [*_lines(report, settings["epochs"]), *_tensorboard(folder, tensorboard)]
+    hooks = [*_lines(report, settings["epochs"]), *_tensorboard(folder, tensorboard and devices.first)]
     training.set_seed(settings["seed"])
     with devices.scope(), training.precision(settings["precision"]):
         network = _build(settings, len(spec))
