@@ -164,15 +164,19 @@ def test_a_missing_data_file_names_what_is_there():
 
 
 def documents_that_messages_name():
-    """Paths in the repository of what the code, and the documents that it names, send a reader to."""
+    """Paths in the repository that the code sends a reader to, and what these documents link to."""
     code = "".join(path.read_text() for path in ROOT.glob("segcourse/**/*.py"))
-    found = set(re.findall(r"\b(?:data|docs)/\w+\.\w+\b", code))
+    found = set(re.findall(r"\b(?:data|docs)/[a-z]\w*\.md\b", code))
     found |= {f"data/{name}" for name in re.findall(r"data_file\(['\"](\w+\.md)", code)}
-    found |= {table.TABLE[name].card for name in table.TABLE}
-    for document in [name for name in found if name.endswith(".md") and "NAME" not in name]:
-        for link in re.findall(r"\]\(([^)#:]+\.md)\)", (ROOT / document).read_text()):
-            found.add(os.path.relpath((ROOT / document).parent / link, ROOT))
-    return found - {"data/NAME.md"}
+    found |= {row.card for row in table.TABLE.values()}
+    unread = list(found)
+    while unread:
+        page = ROOT / unread.pop()
+        links = re.findall(r"\]\(([^)#:]+)\)", page.read_text()) if page.suffix == ".md" else []
+        linked = {os.path.relpath(page.parent / link, ROOT) for link in links}
+        unread += linked - found
+        found |= linked
+    return found
 
 
 def test_the_wheel_is_usable_without_the_repository(tmp_path):
@@ -187,7 +191,7 @@ def test_the_wheel_is_usable_without_the_repository(tmp_path):
     documents = {f"segcourse/{name}" for name in documents_that_messages_name()}
     package = {p.relative_to(ROOT).as_posix() for p in ROOT.glob("segcourse/**/*.py")}
     assert data | documents | package | {"segcourse/py.typed"} <= set(names) and len(data) >= 2
-    assert "segcourse/data/folder.md" in documents
+    assert {"segcourse/data/folder.md", "segcourse/docs/your_own_data.md"} <= documents
     assert not [name for name in names if name.startswith(("notebooks", "tests", "tools"))]
     code = "from segcourse import paths; print(paths.data_file('results/README.md'))"
     found = run_python("-c", code, cwd=tmp_path / "site")
