@@ -20,8 +20,8 @@ FolderArgument = Annotated[
         exists=True,
         file_okay=False,
         metavar="FOLDER",
-        help="A folder with images/, masks/ and classes.txt, or in another layout that `segcourse data list` "
-        "says where to read of.",
+        help="A folder with images/, masks/ and classes.txt; `segcourse data list` names the page about "
+        "other layouts.",
     ),
 ]
 
