@@ -235,7 +235,8 @@ def _split(pairs, root):
     """Every fifth by a digest of the name: the same everywhere, and no regular pattern in a video."""
     if len(pairs) < 2:
         raise DataError(
-            f"{root}: one picture cannot be split into train and val. Add pictures, or load split 'all'."
+            f"{root}: one picture cannot be split into train and val. Add pictures, or take it as it is, by "
+            "split all."
         )
     ranked = sorted(pairs, key=lambda key: hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest())
     count = -(-len(pairs) // _VAL_SHARE)
