@@ -95,7 +95,7 @@ def export(
     data, size = data or remembered.data or "toycam", _known_size(size, remembered)
     images, representative = runs.samples(network, data, "val", size, CHECKED_IMAGES), None
     if quantization == "int8":
-        representative = runs.spread(runs.samples(network, data, "train", size), calibration)
+        representative = runs.samples(network, data, "train", size, calibration, spread=True)
     tflite.convert(
         network,
         out,

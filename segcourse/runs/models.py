@@ -96,11 +96,20 @@ class Labeller:
 
 
 def samples(
-    model: "keras.Model", data: str, split: str, size: tuple[int, int], count: int | None = None
+    model: "keras.Model",
+    data: str,
+    split: str,
+    size: tuple[int, int],
+    count: int | None = None,
+    spread: bool = False,
 ) -> np.ndarray:
-    """Pictures of a data set, the first `count` or all, as a model takes them: uint8 [N, h, w, channels].
+    """Pictures of a data set, `count` of them or all, as a model takes them: uint8 [N, h, w, channels].
 
     They are resized to `size`; where the model does not answer for its margin, mirrored or cut instead.
+
+    Args:
+        spread: take them from first to last instead of the first ones: neighbours in a film are too much
+            alike.
 
     Raises:
         BadRequest: valid convolutions do not take this size.
@@ -116,7 +125,13 @@ def samples(
             "keras.Model(model.input, model.outputs[0]), or call segcourse.tflite.convert from Python."
         )
     network = Network(model)
-    pictures = datasets.load(data, split, None if network.margin else size)[0][:count]
+    resized = None if network.margin else size
+    opened = datasets.opened(data, (split,), resized, report=lambda text: None)[split]
+    if opened.size is None:
+        opened.batches(2)  # says what to do about different sizes
+    count = len(opened) if count is None else min(count, len(opened))
+    chosen = np.linspace(0, len(opened) - 1, count).round().astype(int) if spread else range(count)
+    pictures = np.stack([opened[index][0] for index in chosen])
     own = pictures.shape[1:3]
     if network.margin:
         try:
@@ -141,11 +156,6 @@ def labelled(
     from segcourse.prediction.windows import Network
 
     return datasets.load(data, split, None if Network(model).margin else size)
-
-
-def spread(images: np.ndarray, count: int) -> np.ndarray:
-    """`count` of the images from first to last, or all: neighbours in a film are too much alike."""
-    return images[np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)]
 
 
 def classes_of(
