@@ -34,6 +34,9 @@ class _Commands(TyperGroup):
 _IN_COMMANDS = {
     "size=(height, width)": "--size HxW",
     " (in Python: resume=False)": "",
+    "go without a card": "give --no-card",
+    "with convert()": "with segcourse export",
+    "Convert with output='logits'": "Export with --output logits",
     "segcourse.datasets.labels.check_masks tells": "segcourse data check tells",
     " The weights in memory are useless now: build the model again.": "",
 }
