@@ -141,7 +141,9 @@ def version(node: Node, graph: Graph) -> Finding:
     """A newer version of an operator than the delegate knows, e.g. TRANSPOSE_CONV with fused ReLU."""
     highest = VERSIONS[node.operator]
     if node.version > highest:
-        return f"version {node.version}; the GPU delegate takes {highest} at most", BY_CONVERT
+        return f"version {node.version}; the GPU delegate takes {highest} at most", (
+            BY_CONVERT if node.operator == "TRANSPOSE_CONV" else "write the file with an older TensorFlow"
+        )
 
 
 def rank(node: Node, graph: Graph) -> Finding:
