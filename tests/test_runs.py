@@ -133,18 +133,6 @@ def test_what_does_not_fit_names_what_would(change, message, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_single_class_is_refused_before_anything_is_trained(tmp_path):
-    data, images = tmp_path / "data", np.full((2, 32, 32, 3), 9, np.uint8)
-    for kind, arrays in (("images", images), ("masks", images[..., 0] * 0)):
-        (data / kind).mkdir(parents=True)
-        for index, array in enumerate(arrays):
-            Image.fromarray(array).save(data / kind / f"{index}.png")
-    (data / "classes.txt").write_text("cell")
-    with pytest.raises(runs.BadRequest, match="single class, 'cell'.*the background"):
-        runs.train(tmp_path / "run", settings("fcn8s", data, None, width=0.05, padding="same"), report=str)
-    assert not (tmp_path / "run").exists()
-
-
 def test_a_size_that_cannot_be_exported_names_that_of_the_data():
     with pytest.raises(runs.BadRequest, match="96x128: .*Nearest: .*cells have 128x128.*give 316x316"):
         runs.samples(unet(width=1 / 32), "cells", "val", (96, 128), 1)

@@ -66,7 +66,6 @@ def train(
 
     datasets.checked(settings["data"], ("train", "val"), report)
     spec = datasets.spec(settings["data"])
-    _check_classes(settings["data"], spec)
     hooks = [*_lines(report, settings["epochs"]), *_tensorboard(folder, tensorboard)]
     training.set_seed(settings["seed"])
     devices = distribution.scope(distribute, settings["batch_size"])
@@ -95,14 +94,6 @@ def train(
     }
     write_json(folder / identity.HISTORY, record)
     return record
-
-
-def _check_classes(data, spec):
-    if len(spec) == 1:
-        raise BadRequest(
-            f"{data} has a single class, {spec.classes[0]!r}: there is nothing to tell it from. List the "
-            "background as a class too (id 0), or mark it 255 if it must not count."
-        )
 
 
 def _check_batch(batch_size, images):
