@@ -35,6 +35,9 @@ class _Commands(TyperGroup):
 _IN_COMMANDS = {
     "size=(height, width)": "--size HxW",
     "Use mask = (mask > 127).astype('uint8').": "`segcourse data fix` writes 0 and 1.",
+    "go without a card": "give --no-card",
+    "with convert()": "with segcourse export",
+    "Convert with output='logits'": "Export with --output logits",
     "segcourse.datasets.labels.check_masks tells": "segcourse data check tells",
     " The weights in memory are useless now: build the model again.": "",
 }

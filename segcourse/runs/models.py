@@ -2,6 +2,7 @@
 
 import os
 import re
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,12 @@ def load_model(path: Path) -> "keras.Model":
     """A `.keras` file as a `keras.Model`, not compiled.
 
     Raises:
-        BadRequest: the file is of another kind, or has layers that nobody has registered with Keras.
+        BadRequest: the file is damaged or of another kind, or has layers that nobody registered with Keras.
     """
     if path.suffix != ".keras":
         raise BadRequest(f"{path} is no .keras file. Give one that model.save() or segcourse train wrote.")
+    if not zipfile.is_zipfile(path):
+        raise BadRequest(f"{path} is damaged, cut short, or no .keras file. Copy it again, or train again.")
     import keras
 
     try:
@@ -57,7 +60,7 @@ class Labeller:
         classes: number of classes.
 
     Raises:
-        BadRequest: the file is of another kind, or does not go with this size or tile.
+        BadRequest: the file is of another kind, tells no classes apart, or does not go with size or tile.
     """
 
     def __init__(self, path: str | os.PathLike, size: tuple[int, int] | None = None, tile: int | None = None):
@@ -70,6 +73,11 @@ class Labeller:
             self._network = Network(Runner(path))
         else:
             self._network = Network(load_model(path))
+        if self._network.classes == 1:
+            raise BadRequest(
+                f"{path} gives one score a pixel, and the largest of one is always class 0. Train it with an "
+                "output for each class, the background too."
+            )
         own = None if self._network.margin else self._network.size
         if own and (tile or size not in (None, own)):
             raise BadRequest(
