@@ -463,9 +463,10 @@ def test_a_diverged_run_is_one_line(folder, tmp_path):
     assert said.count("error:") == 1 and "learning rate is too high" in said
 
 
-def test_a_damaged_model_is_one_line(tmp_path, photographs):
+def test_a_damaged_model_is_named(tmp_path, photographs):
     (tmp_path / "a.keras").write_bytes(b"nothing")
-    assert call("predict", tmp_path / "a.keras", photographs, "--out", tmp_path, code=1).startswith("error:")
+    said = call("predict", tmp_path / "a.keras", photographs, "--out", tmp_path, code=2)
+    assert "damaged, cut short" in said and "Traceback" not in said
     (tmp_path / "a.tflite").write_bytes(b"nothing")
     assert "error:" in call("predict", tmp_path / "a.tflite", photographs, "--out", tmp_path, code=1)
 

@@ -300,7 +300,7 @@ def test_what_is_no_array_of_images_is_named(kind, path, tmp_path):
         tflite.convert(small_network(), tmp_path / "x.tflite", SIZE, "int8", images)
 
 
-READERS = {
+JUDGES = {
     "compare": lambda path, images: tflite.compare(small_network(), path, images),
     "with_cpu": lambda path, images: tflite.with_cpu(path, images, np.zeros((2, *SIZE, CLASSES))),
     "float16_ranges": tflite.float16_ranges,
@@ -310,18 +310,18 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("reader", JUDGES)
 @pytest.mark.parametrize("kind", ["endless iterator", "tf.data", "two sizes"])
 def test_every_function_names_what_is_no_array_of_images(reader, kind, path):
     images, message = NO_ARRAYS[kind]
     with pytest.raises(ValueError, match=message):
-        READERS[reader](path, images)
+        JUDGES[reader](path, images)
 
 
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("reader", JUDGES)
 def test_the_home_folder_is_known_everywhere(reader, path, monkeypatch):
     monkeypatch.setenv("HOME", str(path.parent))
-    assert READERS[reader](f"~/{path.name}", IMAGES)
+    assert JUDGES[reader](f"~/{path.name}", IMAGES)
 
 
 def test_lists_and_tensors_are_images(path):
