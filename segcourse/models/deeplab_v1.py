@@ -41,7 +41,7 @@ class PadToGrid(keras.Layer):
         return {**super().get_config(), "stride": self.stride, "extra": self.extra}
 
 
-def _features(x, width, conv5_rate, odd_pools):
+def atrous_vgg16(x, width, conv5_rate, odd_pools):
     """VGG16 up to pool5, without stride in pool4 and pool5; the pooled maps pool1..pool5 as a list."""
     first = keras.initializers.VarianceScaling(2.0 / 58**2)  # as in lesson 01: values of +-100 come in
     pooled = []
@@ -106,7 +106,7 @@ def _scores(x, classes, spread, name):
     return layers.Conv2D(classes, 1, kernel_initializer=start, dtype="float32", name=name)(x)
 
 
-def _upsample(scores, image):
+def upsample_scores(scores, image):
     """Scores at every 8th pixel to logits at every pixel: straight lines between them, then a crop.
 
     A fixed transposed convolution with a kernel of 15 does what Caffe's Interp does (corner on corner):
@@ -151,7 +151,7 @@ def _coarse_scores(x, classes, width, variant, rate, conv5_rate, multiscale, dro
     """The scores at stride 8 of a padded image without its mean: features, fc6 to fc8, MSc on request."""
     kernel, own_rate, channels = VARIANTS[variant]
     large = variant == "largefov"
-    pooled = _features(x, width, conv5_rate, odd_pools=large)
+    pooled = atrous_vgg16(x, width, conv5_rate, odd_pools=large)
     holes = own_rate if rate is None else rate
     scores = _classifier(pooled[-1], kernel, holes, round(channels * width), classes, dropout, average=large)
     if not multiscale:
@@ -197,7 +197,7 @@ def deeplab_v1(
     x = layers.Rescaling(1.0, offset=[-m for m in mean], name="subtract_mean")(image)
     x = PadToGrid(extra=1 if variant == "largefov" else 2, name="pad")(x)
     scores = _coarse_scores(x, classes, width, variant, rate, conv5_rate, multiscale, dropout)
-    model = keras.Model(image, _upsample(scores, image), name="deeplab_v1")
+    model = keras.Model(image, upsample_scores(scores, image), name="deeplab_v1")
     if weights == "imagenet":
         transplant(imagenet_vgg16(), features(model))
     return model
