@@ -2,14 +2,15 @@
 
 One backbone, a quarter of VGG16's width, that starts from the classifier of lesson 01; what is scored
 differs. A part is VARIANT-SEED. Steps, batches and views are the same for all variants; the learning rate is
-chosen for each on the split "val" by runs of a quarter of the steps; scored are the pictures of "test".
+chosen for each on the split "val" by whole runs of another seed; scored are the pictures of "test". (After
+a quarter of the steps a rate can look best that later spoils the training: with L2 normalisation the weights
+before it grow with every step, and the more the larger the rate.)
 
 Adam trains the variants that differ in what they fuse. It scales each weight's step by its gradients, and so
 evens out what L2 normalisation is there to even out; the variants that differ in the normalisation are
 therefore trained by SGD with momentum, as the paper's networks were.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,12 +22,10 @@ from segcourse import datasets, training
 from segcourse.datasets import toycam
 from segcourse.encoders.transfer import transplant
 from segcourse.layers.l2_normalization import L2Normalization
-from segcourse.losses import MaskedCrossEntropy
-from segcourse.metrics import ConfusionMatrix
 from segcourse.models.parsenet import convolutions, parsenet
 from segcourse.models.starter import small_network
 from segcourse.studies import Study, vgg16_toycam
-from segcourse.studies.core import fitting, scoring, store
+from segcourse.studies.core import fitting, rates, scoring, store
 
 # Each fuses what the one before it does, and the map of its name.
 FUSED = {
@@ -55,14 +54,14 @@ def _run(part, settings):
     data = {split: datasets.load("toycam", split) for split in ("train", "val", "test")}
     data["val"] = tuple(part[: settings["val_scenes"]] for part in data["val"])
     folder = store.scratch("parsenet", variant, settings)
-    rates = _rate_scores(variant, data, settings, folder)
-    rate = max(rates, key=rates.get)
+    found = rate_scores(variant, data, settings, folder)
+    rate = rates.best_rate(found)
     start = build(variant, int(seed), settings)
     lengths = {"start": map_lengths(start, variant, data["val"][0])}
-    model, history = train(variant, float(rate), int(seed), settings["steps"], data, settings, folder / seed)
+    model, history = train(variant, rate, int(seed), settings["steps"], data, settings, folder / seed)
     return {
-        "rates": rates,
-        "learning_rate": float(rate),
+        "rates": found,
+        "learning_rate": rate,
         "history": {key: history[key] for key in ("step", "loss", "val_loss", "val_miou")},
         "lengths": {**lengths, "end": map_lengths(model, variant, data["val"][0])},
         "scales": scales(model),
@@ -95,39 +94,18 @@ def train(
     model, schedule = build(variant, seed, settings), training.poly(rate, steps)
     sgd = variant in NORMALIZED
     optimizer = keras.optimizers.SGD(schedule, momentum=0.9) if sgd else keras.optimizers.Adam(schedule)
-    metrics = [ConfusionMatrix(len(datasets.spec("toycam")))]
-    training.compile(model, optimizer, MaskedCrossEntropy(), metrics=metrics)
-    augment = datasets.Augment(**settings["augment"])
-    batches = datasets.epochs(*data["train"], settings["batch"], augment=augment, seed=seed)
-    history = training.fit(
-        model,
-        lambda turn: batches(turn).take(settings["round_steps"]),
-        epochs=steps // settings["round_steps"],
-        validation=data["val"],
-        folder=folder,
-        monitor="epoch",  # the latest round counts as the best: no weights are chosen
+    return model, fitting.rounds(
+        model, optimizer, data, settings, seed, steps, settings["round_steps"], folder
     )
-    history["step"] = [settings["round_steps"] * turn for turn in history["epoch"]]
-    return model, history
 
 
-def _rate_scores(variant, data, settings, folder):
-    """Mean IoU on val after a short training with each rate: dict rate -> score, 0 if it diverged.
+def rate_scores(variant: str, data: Mapping, settings: Mapping, folder: Path) -> dict[str, float]:
+    """Mean IoU on val after a training with each learning rate of the grid, by a seed of its own."""
 
-    What is known already is read from `folder`, and every new score is written there at once.
-    """
-    path = folder / "rates.json"
-    scores = json.loads(path.read_text()) if path.exists() else {}
-    for rate in settings["grid"]["sgd" if variant in NORMALIZED else "adam"]:
-        if str(rate) not in scores:
-            place, steps = folder / f"rate-{rate}", settings["steps"] // 4
-            try:
-                history = train(variant, rate, settings["rate_seed"], steps, data, settings, place)[1]
-                scores[str(rate)] = history["val_miou"][-1]
-            except training.TrainingDiverged:
-                scores[str(rate)] = 0.0
-            store.write(path, scores)
-    return scores
+    def trial(rate, place):
+        return train(variant, rate, settings["rate_seed"], settings["rate_steps"], data, settings, place)[1]
+
+    return rates.rate_scores(settings["grid"]["sgd" if variant in NORMALIZED else "adam"], folder, trial)
 
 
 def map_lengths(model: keras.Model, variant: str, images: np.ndarray) -> dict[str, list[float]]:
@@ -216,6 +194,7 @@ STUDY = Study(
         "batch": 4,
         "val_scenes": 50,
         "rate_seed": 0,
+        "rate_steps": 400,
         "grid": {"adam": [3e-4, 1e-3, 3e-3, 1e-2], "sgd": [3e-3, 1e-2, 3e-2, 1e-1]},
         "augment": fitting.COLORS_ONLY,
         "toycam_version": toycam.VERSION,
