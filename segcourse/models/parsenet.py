@@ -25,18 +25,18 @@ def _convolution(x, channels, name, size=3, rate=1):
 
 
 def _maps(image, width, rate, dropout):
-    """The reduced VGG16 of DeepLab: the maps that can be fused, by name, all with a cell for 8 x 8 pixels."""
+    """The reduced VGG16 of DeepLab: its maps by name; from conv3 on with a cell for 8 x 8 pixels."""
     mean = MEAN_RGB if image.shape[-1] == 3 else [sum(MEAN_RGB) / 3] * image.shape[-1]
     x = layers.Rescaling(1.0, offset=[-m for m in mean], name="subtract_mean")(image)
     maps = {}
     for block, (channels, depth) in enumerate(BLOCKS, start=1):
         for i in range(1, depth + 1):
             x = _convolution(x, channels * width, f"conv{block}_{i}", rate=2 if block == 5 else 1)
-        maps[f"conv{block}"] = x
+        before = x
         size, stride = (2, 2) if block < 4 else (3, 1)  # pool4 and pool5 keep the resolution
         x = layers.MaxPooling2D(size, stride, padding="same", name=f"pool{block}")(x)
-        if block == 3:
-            maps["conv3"] = x  # before it, cells are 4 pixels wide
+        if block >= 3:
+            maps[f"conv{block}"] = x if block == 3 else before  # before pool3, cells are 4 pixels wide
     for name, size, holes in (("fc6", 3, rate), ("fc7", 1, 1)):
         x = _convolution(x, 1024 * width, name, size, holes)
         x = layers.Dropout(dropout, name=f"drop_{name}")(x)
@@ -49,7 +49,7 @@ class Unpool(keras.layers.Layer):
 
     def call(self, inputs):
         one, like = inputs
-        return one + ops.zeros_like(like[..., :1])  # mobile GPUs broadcast in a sum, but not by themselves
+        return one + ops.zeros_like(like[..., :1])  # a sum repeats it, on phones too (section 9)
 
 
 def _prepared(maps, fuse, context, normalization, scale, pool_dropout):
