@@ -195,7 +195,7 @@ STUDY = Study(
         "val_scenes": 50,
         "rate_seed": 0,
         "rate_steps": 400,
-        "grid": {"adam": [3e-4, 1e-3, 3e-3, 1e-2], "sgd": [3e-3, 1e-2, 3e-2, 1e-1]},
+        "grid": {"adam": [3e-4, 1e-3, 3e-3, 1e-2], "sgd": [3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0]},
         "augment": fitting.COLORS_ONLY,
         "toycam_version": toycam.VERSION,
     },
