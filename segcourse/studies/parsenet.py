@@ -185,7 +185,7 @@ def medians(result: Mapping, variant: str, *keys: str) -> dict[str, float]:
 
 STUDY = Study(
     title="ParseNet's head on a quarter of VGG16, with and without context, normalisation and earlier layers",
-    cost="about an hour on one CPU core with AVX2",
+    cost="about three hours on one CPU core with AVX2",
     settings={
         "width": 0.25,
         "rate": 4,
