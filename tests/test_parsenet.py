@@ -264,13 +264,13 @@ def stored_part(miou, rate=1e-3):
 
 def test_what_the_lesson_reads_of_a_result_in_which_parts_are_missing():
     parts = {f"fc7-{s}": stored_part(0.2 + 0.1 * int(s)) for s in study.SEEDS}
-    parts |= {f"raw-{s}": stored_part(0.5, 1e-1) for s in study.SEEDS} | {"pool6-1": stored_part(0.9)}
+    parts |= {f"raw-{s}": stored_part(0.5, 1.0) for s in study.SEEDS} | {"pool6-1": stored_part(0.9)}
     result = json.loads(json.dumps({"settings": study.STUDY.settings, "results": parts}))
     assert study.stored(result) == ("fc7", "raw")
     assert study.per_seed(result, "miou")["fc7"] == pytest.approx([0.3, 0.4, 0.5])
     assert study.table(result, ("pool6", "fc7"))["fc7"]["miou"] == pytest.approx((40.0, 10.0))
     assert study.class_iou(result)["fc7"][0] == pytest.approx([0.3, 0.7])
-    assert study.learning_rates(result) == {"fc7": (1e-3, False), "raw": (1e-1, True)}
+    assert study.learning_rates(result) == {"fc7": (1e-3, False), "raw": (1.0, True)}
     assert study.medians(result, "fc7", "lengths", "end") == pytest.approx({"fc7": 4.0})
     steps, losses = study.curves(result, "loss", "fc7")
     assert steps == [50, 100] and losses[:, 1] == pytest.approx([1.3, 1.4, 1.5])
