@@ -61,7 +61,7 @@ def measure(path):
 
 
 def reading_minutes(notebook):
-    """The minutes of each sitting, a list; a text cell that begins with `# Second sitting` begins the next."""
+    """The minutes of each sitting, a list: a text cell that begins with `# Second sitting` starts one."""
     sittings = [[]]
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and NEXT_SITTING.match(cell.source):
