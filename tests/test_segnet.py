@@ -434,13 +434,23 @@ def test_the_weights_of_camvid(classes):
 CLONE = """copy = keras.models.clone_model(model{how})
 copy.set_weights(model.get_weights())
 return copy"""
-SAMPLING = """class Sampling(layers.Dropout):
-    def call(self, inputs, training=None):
-        return super().call(inputs, training=True)
+DROPPING = """class Dropping(layers.Layer):
+    def __init__(self, rate, **options):
+        super().__init__(**options)
+        self.rate, self.seed = rate, keras.random.SeedGenerator(1)
+
+    def call(self, inputs):
+        return keras.random.dropout(inputs, self.rate, seed=self.seed)
 
 def rebuilt(layer):
-    kind = Sampling if isinstance(layer, layers.Dropout) else type(layer)
-    return kind.from_config(layer.get_config())
+    if isinstance(layer, layers.Dropout):
+        return Dropping(layer.rate, name=layer.name)
+    return type(layer).from_config(layer.get_config())
+
+"""
+CALLED = """def call(layer, *inputs, **options):
+    more = {"training": True} if isinstance(layer, layers.Dropout) else {}
+    return layer(*inputs, **options | more)
 
 """
 WRONG = [
@@ -454,7 +464,8 @@ WRONG = [
     (1, "return sum(-(-height // 2**n) * -(-width // 2**n) * c for n, c in enumerate(channels, 1))"),
     (2, "return model"),
     (2, CLONE.format(how="")),  # drops in training alone
-    (2, SAMPLING + "return keras.models.clone_model(model, clone_function=rebuilt)"),  # other weights
+    (2, DROPPING + "return keras.models.clone_model(model, clone_function=rebuilt)"),  # other weights
+    (2, CALLED + CLONE.format(how=", call_function=call")),  # `predict` and training=False overrule it
     (2, "return keras.Model(model.input, model(model.input, training=True))"),  # the batch's statistics
     (
         2,
@@ -470,7 +481,7 @@ RIGHT = [
         "row, column, _ = np.unravel_index(numbers, shape)\nreturn row % 2 * 2 + column % 2"),
     (1, "total = 0\nfor count in channels:\n    height, width = (height + 1) // 2, (width + 1) // 2\n"
         "    total += height * width * count\nreturn total / 4"),
-    (2, SAMPLING + CLONE.format(how=", clone_function=rebuilt")),
+    (2, DROPPING + CLONE.format(how=", clone_function=rebuilt")),
 ]  # fmt: skip
 
 
