@@ -11,8 +11,9 @@ from scipy import ndimage
 
 from segcourse import datasets, training
 from segcourse.datasets.augment import Augment
-from segcourse.datasets.borders import border_weights, weighted_epochs
+from segcourse.datasets.borders import border_weights
 from segcourse.datasets.elastic import Elastic, displacements, warp
+from segcourse.datasets.weighted import weighted_epochs
 from segcourse.exercises import NotYet
 from segcourse.layers.alignment import Crop
 from segcourse.layers.valid_size import ValidSize, nearest_valid, valid_output
@@ -459,8 +460,8 @@ RIGHT = [
     (0, "return next(side for side in range(188, 10**4, 16) if side - 184 >= output)"),
     (
         1,
-        "from segcourse.datasets.borders import _two_nearest\n"
-        "d = _two_nearest(instances, reach=99)[0]\nreturn " + WEIGHT,
+        "from segcourse.datasets.distances import two_nearest\n"
+        "d = two_nearest(instances, reach=99)[0]\nreturn " + WEIGHT,
     ),
     (
         1,

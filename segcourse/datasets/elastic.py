@@ -6,13 +6,15 @@ Lesson 04 · U-Net: cells told apart, from thirty pictures.
 from dataclasses import dataclass
 
 from segcourse.datasets.augment import Augment
+from segcourse.datasets.lookup import look_up
 
 
 def displacements(seeds, size, grid=3, strength=10.0):
     """Smooth random displacements, float32 [B, H, W, 2]: how far down and right a pixel's new value lies.
 
-    Gaussian on a coarse grid of grid x grid points, with the standard deviation `strength` in pixels; bicubic
-    in between. `seeds`: integers [B, 2]; the field of a picture depends on nothing else. `size`: (H, W).
+    Gaussian on a coarse grid of grid x grid points, with the standard deviation `strength` in pixels, 0 or
+    more; bicubic in between. `seeds`: integers [B, 2]; the field of a picture depends on nothing else.
+    `size`: (H, W).
     """
     import tensorflow as tf
 
@@ -23,50 +25,28 @@ def displacements(seeds, size, grid=3, strength=10.0):
     return tf.image.resize(fields, size, method="bicubic")
 
 
-def _between(take, at):
-    """Linear interpolation between the four pixels around each place `at`; `take` looks pixels up."""
-    import tensorflow as tf
-
-    corner = tf.floor(at)
-    down, right = tf.split(at - corner, 2, axis=-1)
-    corners = [tf.cast(corner, tf.int32) + step for step in ([0, 0], [0, 1], [1, 0], [1, 1])]
-    a, b, c, d = (tf.cast(take(place), tf.float32) for place in corners)
-    return (1 - down) * ((1 - right) * a + right * b) + down * ((1 - right) * c + right * d)
-
-
 def warp(values, field, nearest=False):
     """Look every pixel of values [B, H, W, C] up at its displaced place; they are mirrored at their edges.
 
-    `field`: as of `displacements`, no longer than the picture. With `nearest` the nearest pixel is taken (for
-    ids), in the dtype of `values`; otherwise float32, linear between four pixels.
+    `field`: float32 [B, H, W, 2] in pixels, as of `displacements`, no longer than the picture. With `nearest`
+    the nearest pixel is taken (for ids), in the dtype of `values`; otherwise float32, linear between four.
     """
     import tensorflow as tf
 
     values = tf.convert_to_tensor(values)
-    count, height, width, channels = (tf.shape(values)[i] for i in range(4))
-    ends = tf.stack([height, width]) - 1
+    height, width = tf.shape(values)[1], tf.shape(values)[2]
     pixels = tf.stack(tf.meshgrid(tf.range(height), tf.range(width), indexing="ij"), -1)
-    far = tf.cast(ends, tf.float32)
+    far = tf.cast(tf.stack([height, width]) - 1, tf.float32)
     at = far - tf.abs(far - tf.abs(tf.cast(pixels, tf.float32) + field))
-
-    def take(place):
-        place = tf.clip_by_value(place, 0, ends)
-        flat = tf.reshape(values, [count, -1, channels])
-        return tf.gather(flat, place[..., 0] * width + place[..., 1], batch_dims=1)
-
-    return take(tf.cast(tf.round(at), tf.int32)) if nearest else _between(take, at)
+    return look_up(values, at, nearest)
 
 
 @dataclass(frozen=True)
 class Elastic(Augment):
     """An `Augment` that first bends picture and mask like a sheet of rubber (Ronneberger et al. 2015, 3.1).
 
-    Use it wherever an `Augment` goes: `datasets.epochs(images, labels, 4, augment=Elastic(strength=6.0))`.
-    The field is a function of the picture's random numbers alone: a resumed training sees the same views.
-
-    Args:
-        grid: the coarse grid has grid x grid points.
-        strength: standard deviation of the displacements on the grid, in pixels; 0 bends nothing.
+    `grid`: the coarse grid has grid x grid points. `strength`: standard deviation of the displacements on it,
+    in pixels; 0 bends nothing. Use it wherever an `Augment` goes, as in `datasets.epochs(..., augment=...)`.
     """
 
     grid: int = 3

@@ -4,14 +4,7 @@ Lesson 04 · U-Net: cells told apart, from thirty pictures.
 """
 
 import numpy as np
-from skimage.metrics import adapted_rand_error, variation_of_information
-
-
-def _shared_pixels(truth, predicted):
-    """How many pixels cell i + 1 (row i) and object j + 1 (column j) share: int64 array."""
-    rows, columns = truth.max() + 1, predicted.max() + 1
-    pairs = truth.ravel().astype("int64") * columns + predicted.ravel()
-    return np.bincount(pairs, minlength=rows * columns).reshape(rows, columns)[1:, 1:]
+from skimage.metrics import adapted_rand_error, contingency_table, variation_of_information
 
 
 def object_errors(truth, predicted):
@@ -24,15 +17,16 @@ def object_errors(truth, predicted):
     than half of it, and the other way round.
     """
     vi_split, vi_merge = variation_of_information(truth, predicted, ignore_labels=[0])
-    shared = _shared_pixels(truth, predicted)
-    cell_in_object = shared > 0.5 * np.bincount(truth.ravel())[1:, None]
-    object_in_cell = shared > 0.5 * np.bincount(predicted.ravel())[None, 1:]
+    shared = contingency_table(truth, predicted).toarray()  # pixels of cell i (row) and object j (column)
+    of_cell, of_object = shared.sum(1)[1:], shared.sum(0)[1:]
+    cell_in_object = shared[1:, 1:] > 0.5 * of_cell[:, None]
+    object_in_cell = shared[1:, 1:] > 0.5 * of_object
     return {
         "rand_error": float(adapted_rand_error(truth, predicted)[0]),
         "vi_merge": float(vi_merge),
         "vi_split": float(vi_split),
         "merges": int(np.maximum(cell_in_object.sum(0) - 1, 0).sum()),
         "splits": int(np.maximum(object_in_cell.sum(1) - 1, 0).sum()),
-        "cells": int((np.bincount(truth.ravel())[1:] > 0).sum()),
-        "found": int((np.bincount(predicted.ravel())[1:] > 0).sum()),
+        "cells": int((of_cell > 0).sum()),
+        "found": int((of_object > 0).sum()),
     }

@@ -10,7 +10,7 @@ from keras import layers
 
 from segcourse.layers.alignment import CoordMap, Crop, crop_offset
 from segcourse.layers.normalization import BatchNormalization
-from segcourse.layers.valid_size import ValidSize, check_valid_size
+from segcourse.layers.valid_size import ValidSize, check_unet
 
 
 def _he(inputs):
@@ -19,7 +19,10 @@ def _he(inputs):
 
 
 def _two_convolutions(x, channels, name, padding, normalization):
-    """Twice a 3x3 convolution and a ReLU, with batch normalization between them if wanted."""
+    """Twice a 3x3 convolution and a ReLU, with batch normalization between them if wanted.
+
+    [B, H, W, C] to [B, h, w, channels]; `padding` and `normalization` as for `unet`, `name` as in "down0".
+    """
     for i in (1, 2):
         x = layers.Conv2D(
             channels, 3, padding=padding, use_bias=normalization is None,
@@ -41,7 +44,10 @@ def _after_two(at, padding):
 
 
 def _contract(x, width, padding, normalization, dropout):
-    """The left arm of the U: a list of (map, where its pixels lie), from the finest level to the bottom."""
+    """The left arm of the U: a list of (map, where its pixels lie), from the finest level to the bottom.
+
+    x [B, H, W, C], -1..1; `width` scales the channels, `dropout` is a rate, 0..1; the others as for `unet`.
+    """
     kept, at = [], CoordMap()
     for level in range(LEVELS + 1):
         if level:
@@ -55,15 +61,15 @@ def _contract(x, width, padding, normalization, dropout):
 
 
 def _up(x, channels, name):
-    """The 2x2 up-convolution: every pixel becomes 2x2 pixels, each from that position alone: N = channels."""
+    """The 2x2 up-convolution, [B, H, W, C] to [B, 2H, 2W, channels]: each new pixel adds up N = C values."""
     return layers.Conv2DTranspose(channels, 2, strides=2, kernel_initializer=_he(x.shape[-1]), name=name)(x)
 
 
 def _join(x, skip, offset, name, padding, skips):
-    """Crop the two maps to one size and stack their channels, the upsampled ones first.
+    """Crop two maps [B, H, W, C] to one size and stack their channels, the upsampled ones first.
 
-    Unpadded, the skip is the larger map: its middle is taken. Padded, the upsampled map is one pixel too
-    large where a pooling met an odd side: the surplus goes.
+    Unpadded, the skip is the larger map: from `offset` pixels on its middle is taken. Padded, the upsampled
+    map is one pixel too large where a pooling met an odd side: the surplus goes.
     """
     if padding == "same":
         x = Crop(name=f"{name}_crop")([x, skip])
@@ -73,7 +79,10 @@ def _join(x, skip, offset, name, padding, skips):
 
 
 def _expand(kept, width, padding, normalization, skips):
-    """The right arm: up from the bottom, and at each level the map of the left arm copied across."""
+    """The right arm: up from the bottom, and at each level the map of the left arm copied across.
+
+    `kept`: what `_contract` gave for the same options. Returns the finest map, [B, h, w, 64 * width].
+    """
     x, at = kept[-1]
     for level in reversed(range(LEVELS)):
         channels, (skip, skip_at) = round(64 * width * 2**level), kept[level]
@@ -82,17 +91,6 @@ def _expand(kept, width, padding, normalization, skips):
         x = _two_convolutions(x, channels, f"up{level}", padding, normalization)
         at = _after_two(at, padding)
     return x
-
-
-def _check(input_shape, padding, normalization):
-    if padding not in ("valid", "same"):
-        raise ValueError(f'padding="{padding}" is unknown: "valid" (the paper) or "same".')
-    if normalization not in (None, "batch"):
-        raise ValueError(f'normalization={normalization!r} is unknown: None (the paper) or "batch".')
-    if padding == "valid":
-        check_valid_size(input_shape[:2], LEVELS)
-    elif any(side is not None and side < 32 for side in input_shape[:2]):
-        raise ValueError(f"unet got {input_shape}: with four poolings both sides must be at least 32.")
 
 
 def unet(
@@ -110,13 +108,13 @@ def unet(
     channels. `padding`: "valid" is the paper's, for sides of 188, 204, 220, ... and an output 184 pixels
     smaller (572 to 388); "same" pads every convolution, for any size from 32 up, and the output has the size
     of the image. `normalization`: None is the paper's; "batch" normalizes before the ReLU of every 3x3
-    convolution. `dropout`: rate after the two deepest levels. `skips`: False leaves out what is copied
-    across, for comparison. 31,030,658 trainable weights by default.
+    convolution. `dropout`: rate, 0..1, after the two deepest levels. `skips`: False leaves out what is
+    copied across, for comparison. 31,030,658 trainable weights by default.
 
     Raises ValueError for an unknown option, or a size that the convolutions cannot take; a "valid" model of
     unknown size checks when it is called.
     """
-    _check(input_shape, padding, normalization)
+    check_unet(input_shape, padding, normalization, LEVELS)
     image = keras.Input(input_shape, name="image")
     x = ValidSize(LEVELS, name="size")(image) if padding == "valid" else image
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(x)

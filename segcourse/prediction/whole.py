@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from segcourse import metrics
 from segcourse.prediction.folding import folded
+from segcourse.prediction.tiling import tiled_logits
 from segcourse.training import jit_compile
 
 UNFOLDED_BYTES = 2**31  # of the windows of one image, which oneDNN's products of matrices take
@@ -27,6 +28,25 @@ def predict(model: keras.Model, images: ArrayLike, batch_size: int = 8) -> np.nd
         uint8 [N,H,W], the class of the largest logit.
     """
     return np.concatenate(list(_predictions(model, images, batch_size)))
+
+
+def predict_tiled(
+    model: keras.Model, images: ArrayLike, tile: int, margin: int | None = None, batch_size: int = 4
+) -> np.ndarray:
+    """Label every pixel tile by tile, images of any size.
+
+    Args:
+        model: takes tiles, and gives logits of their middles or of the whole tiles.
+        images: [N,H,W,channels], uint8 or float, 0..255.
+        tile: side of the tiles in pixels.
+        margin: pixels at each side of a tile that are context alone; None as for `tiled_logits`.
+        batch_size: tiles at a time.
+
+    Returns:
+        uint8 [N,H,W], the class of the largest logit.
+    """
+    maps = (tiled_logits(model, image, tile, margin, batch_size).argmax(-1) for image in images)
+    return np.stack([ids.astype("uint8") for ids in maps])
 
 
 def evaluate(

@@ -17,8 +17,8 @@ import numpy as np
 from segcourse.datasets import files
 from segcourse.datasets.labels import VOID
 from segcourse.layers.valid_size import ValidSize, nearest_valid, valid_output
-from segcourse.prediction.tiling import GRID, predict_tiled
-from segcourse.prediction.whole import on_batch, predict
+from segcourse.prediction.grid import GRID
+from segcourse.prediction.whole import on_batch, predict, predict_tiled
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -13,9 +13,10 @@ import numpy as np
 
 from segcourse import datasets, metrics, prediction, training
 from segcourse.datasets import cells
-from segcourse.datasets.borders import border_weights, weighted_epochs
+from segcourse.datasets.borders import border_weights
 from segcourse.datasets.elastic import Elastic
 from segcourse.datasets.labels import instances_of
+from segcourse.datasets.weighted import weighted_epochs
 from segcourse.models.unet import unet
 from segcourse.studies import Study
 from segcourse.studies.core import fitting, scoring
