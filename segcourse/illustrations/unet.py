@@ -185,8 +185,9 @@ def spread(measured: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
         f"{variant}: " + ", ".join(f"{np.mean(score[variant]):.3f}" for score in measured.values())
         for variant in variants
     )
+    scores = ", ".join(measured)
     plotting.show(
-        fig, f"{', '.join(measured)} of the variants, one dot a seed, a bar at the mean. Means: {means}."
+        fig, f"Scores of the variants ({scores}), one dot a seed, a bar at the mean. Means: {means}."
     )
 
 
