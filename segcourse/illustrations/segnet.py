@@ -224,8 +224,8 @@ def photographs(maps: Mapping[str, np.ndarray], spec: LabelSpec) -> None:
         ax.set(xticks=[], yticks=[])
     plotting.show(
         fig,
-        f"What SegNet-Basic predicts for {count} CamVid validation photographs, as label maps; for each, side "
-        f"by side: {', '.join(maps)}.",
+        f"What SegNet-Basic predicts for {count} CamVid validation photographs, as label maps; for each, "
+        f"side by side: {', '.join(maps)}.",
     )
     plotting.legend(spec)
 
