@@ -23,7 +23,8 @@ from scipy import ndimage
 from scipy.interpolate import RBFInterpolator
 from skimage import measure
 
-from segcourse.layers.unpooling import MaxPoolingWithIndices2D, MaxUnpooling2D, flat_indices
+from segcourse.layers.unpooling import MaxPoolingWithIndices2D, MaxUnpooling2D
+from segcourse.layers.windows import flat_indices
 from segcourse.metrics import confusion_matrix
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -96,7 +96,7 @@ class OtherNormalization(BatchNormalization):
 
 def normalization(**changes):
     kind = type("BatchNormalization", (OtherNormalization,), {"CHANGES": changes})
-    return mock.patch("segcourse.models.segnet.BatchNormalization", kind)
+    return mock.patch("segcourse.models.segnet_blocks.BatchNormalization", kind)
 
 
 class PerPixel(losses.MaskedCrossEntropy):

@@ -12,12 +12,13 @@ from segcourse.layers.local_response import LocalResponseNormalization
 from segcourse.layers.unpooling import (
     MaxPoolingWithIndices2D,
     MaxUnpooling2D,
-    flat_indices,
     join_windows,
     split_windows,
 )
+from segcourse.layers.windows import flat_indices
 from segcourse.models.fcn_basic import bilinear_upsampling, learned_upsampling
-from segcourse.models.segnet import DECODERS, encoder_storage, segnet, segnet_basic
+from segcourse.models.segnet import DECODERS, segnet, segnet_basic
+from segcourse.models.segnet_decoders import encoder_storage
 
 LESSON = ROOT / "notebooks" / "06_segnet.ipynb"
 SIZES = [(2, 2), (4, 6), (45, 60), (23, 30), (5, 7), (6, 5), (1, 1), (3, 2)]

@@ -6,6 +6,8 @@ Lesson 06 · SegNet: remember where the maximum was.
 import keras
 from keras import ops
 
+from segcourse.layers.windows import make_even, repeat
+
 
 def split_windows(x):
     """The four places of every 2x2 window of [B, H, W, C], H and W even: a list of four [B, H/2, W/2, C].
@@ -45,7 +47,7 @@ class MaxPoolingWithIndices2D(keras.layers.Layer):
     def call(self, x):
         pooled = ops.max_pool(x, 2, 2, padding="same")
         largest = ops.stop_gradient(pooled)
-        first, second, third, _ = split_windows(_even(ops.stop_gradient(x)))
+        first, second, third, _ = split_windows(make_even(ops.stop_gradient(x)))
         third_or_fourth = 2 + ops.cast(third != largest, "int32")
         not_first = ops.where(second == largest, ops.ones_like(third_or_fourth), third_or_fourth)
         return pooled, ops.where(first == largest, ops.zeros_like(not_first), not_first)
@@ -56,25 +58,6 @@ class MaxPoolingWithIndices2D(keras.layers.Layer):
         return keras.KerasTensor(shape, self.compute_dtype), keras.KerasTensor(shape, "int32")
 
 
-def _even(x):
-    """Repeat the last row or column where their number is odd: a copy comes second and never wins."""
-    height, width = ops.shape(x)[1:3]
-    if not isinstance(height, int) or height % 2:
-        x = ops.concatenate([x, x[:, height - height % 2 :]], axis=1)
-    if not isinstance(width, int) or width % 2:
-        x = ops.concatenate([x, x[:, :, width - width % 2 :]], axis=2)
-    return x
-
-
-def _repeat(values):
-    """Every value at the four places of its window; the faster way needs sizes that are known beforehand."""
-    height, width = ops.shape(values)[1:3]
-    if isinstance(height, int) and isinstance(width, int):
-        size = (2 * height, 2 * width)
-        return ops.image.resize(values, size, interpolation="nearest", data_format="channels_last")
-    return join_windows([values] * 4)
-
-
 @keras.saving.register_keras_serializable(package="segcourse")
 class MaxUnpooling2D(keras.layers.Layer):
     """Put every value back where the maximum stood; all else is 0 (Badrinarayanan et al. 2015, Fig. 3).
@@ -82,30 +65,13 @@ class MaxUnpooling2D(keras.layers.Layer):
     Call it with the values [B, h, w, C], the indices [B, h, w, C] of a `MaxPoolingWithIndices2D`, and the
     tensor that was pooled, [B, H, W, any], of which only the size is used. The result is [B, H, W, C].
 
-    It needs no scatter: values are repeated over their windows and kept where a mask tells the place of
-    the maximum. All tensors have rank 4, and a mobile GPU has all operators.
+    No scatter is needed: all tensors have rank 4, and a mobile GPU has all operators.
     """
 
     def call(self, values, indices, like):
         mask = join_windows([indices == place for place in range(4)])
         height, width = ops.shape(like)[1:3]
-        return ops.where(mask, _repeat(values), 0)[:, :height, :width]
+        return ops.where(mask, repeat(values), 0)[:, :height, :width]
 
     def compute_output_spec(self, values, indices, like):
         return keras.KerasTensor((*like.shape[:3], values.shape[-1]), self.compute_dtype)
-
-
-def flat_indices(indices, size):
-    """The indices in the form of `tf.nn.max_pool_with_argmax` and TensorFlow Addons' `MaxUnpooling2D`.
-
-    Args:
-        indices: integers 0..3, [B, h, w, C], of a `MaxPoolingWithIndices2D`.
-        size: (H, W) of the tensor that was pooled.
-
-    Returns:
-        int32 [B, h, w, C]: (row * W + column) * C + channel of each maximum in its image [H, W, C].
-    """
-    height, width, channels = indices.shape[1:]
-    row = 2 * ops.arange(height, dtype="int32")[:, None, None] + indices // 2
-    column = 2 * ops.arange(width, dtype="int32")[:, None] + indices % 2
-    return (row * size[1] + column) * channels + ops.arange(channels, dtype="int32")

@@ -16,9 +16,7 @@ def class_frequencies(labels, classes, void=255):
     for image in map(np.asarray, labels):
         own = np.bincount(image[image != void], minlength=classes)
         if len(own) > classes:
-            raise ValueError(
-                f"Some ids are no class: needed are 0..{classes - 1} or {void}, got {len(own) - 1}."
-            )
+            raise ValueError(f"An id is no class: needed are 0..{classes - 1} or {void}, got {len(own) - 1}.")
         counts += own
         shown += image.size * (own > 0)
     return np.divide(counts, shown, out=np.full(classes, np.nan), where=shown > 0)
@@ -27,7 +25,7 @@ def class_frequencies(labels, classes, void=255):
 def median_frequency_weights(labels, classes, void=255):
     """Class weights for the loss, float64 [classes]: the median of `class_frequencies` / the frequency.
 
-    Rare classes weigh more. A class in no image weighs 0: nothing can be learned about it.
+    Arguments as there. A class in no image weighs 0: nothing can be learned about it.
     """
     frequencies = class_frequencies(labels, classes, void)
     return np.nan_to_num(np.nanmedian(frequencies) / frequencies, nan=0.0)
