@@ -14,7 +14,8 @@ from segcourse.exercises import NotYet
 from segcourse.layers.l2_normalization import L2Normalization
 from segcourse.losses import MaskedCrossEntropy
 from segcourse.models import profile
-from segcourse.models.parsenet import FUSED, Unpool, convolutions, parsenet
+from segcourse.models.parsenet import Unpool, convolutions, parsenet
+from segcourse.models.parsenet_arguments import FUSED
 from segcourse.studies import parsenet as study
 
 SMALL = {"classes": 3, "width": 1 / 16}
@@ -273,6 +274,24 @@ def test_what_the_lesson_reads_of_a_result_in_which_parts_are_missing():
     assert study.medians(result, "fc7", "lengths", "end") == pytest.approx({"fc7": 4.0})
     steps, losses = study.curves(result, "loss", "fc7")
     assert steps == [50, 100] and losses[:, 1] == pytest.approx([1.3, 1.4, 1.5])
+
+
+def test_the_report_tells_scores_gains_and_learning_rates():
+    variants = {"starter": (0.0, 1e-3), "fc7": (0.2, 1e-3), "pool6": (0.25, 1e-2)}
+    parts = {
+        f"{v}-{s}": stored_part(least + 0.1 * int(s), rate)
+        for v, (least, rate) in variants.items()
+        for s in study.SEEDS
+    }
+    lines = study.report({"settings": study.STUDY.settings, "results": parts}, list(variants)).splitlines()
+    assert lines[1].split() == ["percent", *study.SCORES]
+    assert " ".join(lines[3].split()) == "fc7 50.0 ± 0.0 50.0 ± 0.0 40.0 ± 10.0 50.0 ± 0.0"
+    assert lines[5:] == [
+        "pool6 minus fc7, mIoU, seed by seed: +5.0, +5.0, +5.0",
+        "learning rate of starter: 0.001",
+        "learning rate of fc7: 0.001",
+        "learning rate of pool6: 0.01, the edge of the grid",
+    ]
 
 
 def test_the_network_for_photographs_fits_into_a_file():

@@ -11,7 +11,9 @@ from keras import ops
 class L2Normalization(keras.layers.Layer):
     """y_c = scale_c * x_c / sqrt(sum over channels k of x_k^2 + epsilon), at each pixel (Liu et al. 2015).
 
-    `scale` is that of each channel at the start. Computed in float32: squares may be too large for float16.
+    From x [..., C], any numbers, to y of the same shape and, as long as all scales are equal, of their length
+    at every pixel; zeros stay zeros. `scale` > 0: that of each channel at the start, then learned; `epsilon`
+    > 0, far below the sums of squares. Computed in float32: squares may be too large for float16.
     """
 
     def __init__(self, scale=10.0, epsilon=1e-10, **kwargs):

@@ -8,7 +8,10 @@ from keras import ops
 
 
 def _pixel_weights(labels, valid, class_weights, sample_weight, classes):
-    """What each pixel counts, float32 [B, H, W]: nothing if void, else its class weight times its own."""
+    """What each pixel counts, float32 [B, H, W]: nothing if void, else its class weight times its own.
+
+    `labels`: ids [B, H, W]; `valid`: False where void; `class_weights` and `sample_weight` may be None.
+    """
     weights = ops.cast(valid, "float32")
     if class_weights is not None:
         if len(class_weights) != classes:
@@ -25,8 +28,9 @@ def _pixel_weights(labels, valid, class_weights, sample_weight, classes):
 class MaskedCrossEntropy(keras.losses.Loss):
     """Cross-entropy of labelled pixels: ids [B, H, W] (`void`: left out), logits [B, H, W, C], no softmax.
 
-    `class_weights`: C floats >= 0; `sample_weight`: [B, H, W]. The result is the weighted sum over the
-    labelled pixels divided by their number: the same learning rate then fits every image size.
+    `class_weights`: C floats >= 0; `sample_weight`: floats >= 0 of shape [B, H, W]; None for 1 everywhere.
+    The result, a scalar >= 0, is the weighted sum over the labelled pixels divided by their number: the same
+    learning rate then fits every image size.
     """
 
     def __init__(self, void=255, class_weights=None, name="masked_cross_entropy"):

@@ -16,7 +16,7 @@ def _edges(mask):
 
 
 def _disc(radius):
-    """Kernel [2r+1, 2r+1, 1, 1] that is 1 up to `radius` pixels from the centre, else 0."""
+    """Kernel, float32 [2r+1, 2r+1, 1, 1], that is 1 up to `radius` >= 1 pixels from the centre, else 0."""
     reach = ops.arange(-int(radius), int(radius) + 1, dtype="float32")
     inside = reach[:, None] ** 2 + reach[None, :] ** 2 <= radius**2
     return ops.cast(inside, "float32")[:, :, None, None]
@@ -52,7 +52,8 @@ def boundary_f1(labels, predictions, classes, tolerance=0.0075, void=255):
     prediction shows, averaged over the classes of each image, then over the images that show any.
 
     Args:
-        labels, predictions: integer ids [N, H, W]; what is predicted on `void` pixels is ignored.
+        labels, predictions: integer ids [N, H, W]; what is predicted where the label is `void` is ignored.
+        classes: C, the number of classes; ids go from 0 to C - 1.
         tolerance: how far outlines may be apart, in units of the image diagonal; 0.0075 is the usual value.
 
     Returns:
@@ -74,8 +75,8 @@ def trimap_iou(labels, predictions, classes, width=3, void=255):
     """Mean IoU in a narrow band along the true boundaries (Krähenbühl & Koltun 2011, section 5).
 
     Args:
-        labels, predictions: integer ids [N, H, W].
-        width: how many pixels (Euclidean) the band reaches beyond those next to another class or to void.
+        labels, predictions: integer ids [N, H, W], 0..classes-1; the label `void` is left out.
+        width: pixels >= 0 (Euclidean) by which the band reaches beyond those next to another class or void.
 
     Returns:
         float in 0..1.

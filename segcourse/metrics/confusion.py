@@ -11,6 +11,7 @@ def confusion_matrix(labels, predictions, classes, void=255):
 
     Args:
         labels, predictions: integer ids 0..classes-1, both of the same shape; the label `void` is left out.
+        classes: C, the number of classes.
 
     Returns:
         int32 tensor [C, C] of pixel counts: rows are the truth, columns the prediction.
@@ -35,7 +36,8 @@ def confusion_matrix(labels, predictions, classes, void=255):
 def class_iou(confusion):
     """Intersection over union of each class: float64 array [C] in 0..1, NaN for a class nowhere to be seen.
 
-    IoU_i = p_ii / (sum_j p_ij + sum_j p_ji - p_ii), p the confusion matrix (Garcia-Garcia et al. 2017).
+    IoU_i = p_ii / (sum_j p_ij + sum_j p_ji - p_ii), p the counts of `confusion_matrix` [C, C] (Garcia-Garcia
+    et al. 2017).
     """
     confusion = ops.convert_to_numpy(confusion).astype("float64")
     hit = confusion.diagonal()
@@ -46,13 +48,16 @@ def class_iou(confusion):
 
 
 def scores(confusion):
-    """The standard scores of a confusion matrix [C, C] (Garcia-Garcia et al. 2017).
+    """The standard scores of the counts [C, C] of `confusion_matrix` (Garcia-Garcia et al. 2017).
 
     A class without a single pixel is left out of every mean: it counts neither as 0 nor as 1.
 
     Returns:
         dict of floats in 0..1, `pixel_accuracy`, `mean_accuracy`, `miou` and `fwiou`
         (frequency-weighted IoU), and `iou`, the array of `class_iou`.
+
+    Raises:
+        ValueError: if not a single pixel was counted.
     """
     confusion = ops.convert_to_numpy(confusion).astype("float64")
     truth, hit, iou = confusion.sum(1), confusion.diagonal(), class_iou(confusion)

@@ -11,11 +11,13 @@ from segcourse.encoders.vgg import BLOCKS, MEAN_RGB, imagenet_vgg16
 from segcourse.layers.alignment import Crop
 from segcourse.layers.bilinear import Bilinear
 from segcourse.layers.l2_normalization import L2Normalization
+from segcourse.models.parsenet_arguments import check_arguments
 
 STRIDE = 8  # one score every 8 pixels
 
 
 def _convolution(x, channels, name, size=3, rate=1):
+    """A size x size convolution at a rate, then ReLU: [B, H, W, any] to [B, H, W, round(channels)], >= 0."""
     # Values around +-100 enter the first convolution; its small initial weights bring them to about +-1.
     start = keras.initializers.VarianceScaling(2.0 / 58**2) if name == "conv1_1" else "he_normal"
     return layers.Conv2D(
@@ -25,7 +27,7 @@ def _convolution(x, channels, name, size=3, rate=1):
 
 
 def _maps(image, width, rate, dropout):
-    """The reduced VGG16 of DeepLab: its maps by name; from conv3 on with a cell for 8 x 8 pixels."""
+    """DeepLab's reduced VGG16, from images 0..255 [B, H, W, any] to maps [B, H/8, W/8, C] >= 0, by name."""
     mean = MEAN_RGB if image.shape[-1] == 3 else [sum(MEAN_RGB) / 3] * image.shape[-1]
     x = layers.Rescaling(1.0, offset=[-m for m in mean], name="subtract_mean")(image)
     maps = {}
@@ -53,7 +55,10 @@ class Unpool(keras.layers.Layer):
 
 
 def _prepared(maps, fuse, context, normalization, scale, pool_dropout):
-    """What the classifier sees, by name: the chosen maps, normalised, and the average of fc7 as "pool6"."""
+    """What the classifier sees, by name: the maps in `fuse`, normalised, and the average of fc7 as "pool6".
+
+    All are [B, H/8, W/8, C], and pool6, if `context` is true, [B, 1, 1, C]; the rest is as in `parsenet`.
+    """
     chosen = {name: maps[name] for name in fuse}
     if context:
         chosen["pool6"] = layers.GlobalAveragePooling2D(keepdims=True, name="pool6")(maps["fc7"])
@@ -65,13 +70,13 @@ def _prepared(maps, fuse, context, normalization, scale, pool_dropout):
 
 
 def _scores(x, classes, name):
-    """A 1x1 convolution to class scores, in float32."""
+    """A 1x1 convolution [B, H, W, C] to class scores, float32 [B, H, W, classes]."""
     start = keras.initializers.RandomNormal(stddev=0.01)
     return layers.Conv2D(classes, 1, kernel_initializer=start, dtype="float32", name=name)(x)
 
 
 def _fused(chosen, classes, fusion):
-    """Scores of the classes, one every 8 pixels, by either kind of fusion."""
+    """Scores of what `_prepared` gives, float32 [B, H/8, W/8, classes]; `fusion` is "late" or "early"."""
     if fusion == "late":  # a classifier each; the sum repeats the one cell of pool6 over the map
         scores = [_scores(x, classes, f"score_{name}") for name, x in chosen.items()]
         return layers.Add(dtype="float32", name="scores")(scores) if len(scores) > 1 else scores[0]
@@ -82,7 +87,7 @@ def _fused(chosen, classes, fusion):
 
 
 def _upsampled(scores, image):
-    """Scores of cells of 8 x 8 pixels to logits of every pixel: straight lines between their middles."""
+    """Scores [B, H/8, W/8, C] to logits [B, H, W, C], by straight lines between the middles of cells."""
     x = layers.Conv2DTranspose(
         scores.shape[-1], 2 * STRIDE, STRIDE, padding="same", use_bias=False, trainable=False,
         kernel_initializer=Bilinear(), dtype="float32", name="upsample",
@@ -93,30 +98,10 @@ def _upsampled(scores, image):
 def convolutions(model):
     """The part of a ParseNet with VGG16's 13 convolutions; it shares their weights with `model`.
 
-    `transplant(source, convolutions(model))` starts them from any network that has VGG16's layers.
+    From images 0..255 to `pool5` [B, H/8, W/8, 512 * width]. `transplant(source, convolutions(model))` starts
+    the weights from any network that has VGG16's layers.
     """
     return keras.Model(model.input, model.get_layer("pool5").output, name="convolutions")
-
-
-FUSED, NORMALIZATIONS, FUSIONS = ("fc7", "conv5", "conv4", "conv3"), ("l2", "none"), ("late", "early")
-
-
-def _check(input_shape, fuse, normalization, fusion, rate, weights):
-    if any(side is not None and side < 32 for side in input_shape[:2]):
-        raise ValueError(
-            f"parsenet got {input_shape}: both sides must be at least 32, for its scores are 8 pixels apart."
-        )
-    if not fuse or isinstance(fuse, str) or set(fuse) - set(FUSED) or len(set(fuse)) < len(fuse):
-        raise ValueError(f"fuse={fuse!r}: give a tuple with one or more of {', '.join(FUSED)}, each once.")
-    for name, value, known in (
-        ("normalization", normalization, NORMALIZATIONS),
-        ("fusion", fusion, FUSIONS),
-        ("weights", weights, (None, "imagenet")),
-    ):
-        if value not in known:
-            raise ValueError(f"{name}={value!r} is unknown: {' or '.join(map(repr, known))}.")
-    if rate < 1:
-        raise ValueError(f"rate={rate} does not fit: a whole number from 1 up.")
 
 
 def parsenet(
@@ -135,13 +120,16 @@ def parsenet(
 ):
     """ParseNet (Liu et al. 2015): images [B, H, W, channels] 0..255 to float32 logits [B, H, W, classes].
 
-    Any size from 32 up. `width` scales all channels but the scores'. `fuse`: which of "fc7", "conv5",
-    "conv4", "conv3" are scored; `context`: fc7's average too. `normalization`: "l2" with an initial `scale`,
-    or "none". `fusion`: "late" (scores added) or "early" (maps stacked). `rate` of fc6; `dropout` after fc6
-    and fc7, `pool_dropout` after the average. `weights`: None, or "imagenet" for the convolutions. 20,529,002
-    trainable weights by default. Raises ValueError for a side below 32 or another argument.
+    `input_shape`: (H, W, channels), sides of 32 pixels or more, or None. `width` > 0 scales all channels but
+    the scores'. `fuse`: which of "fc7", "conv5", "conv4", "conv3" are scored, each once; `context`: whether
+    the average of fc7 is, too. `normalization`: "l2", its scales starting at `scale` > 0, or "none".
+    `fusion`: "late" (scores added) or "early" (maps stacked). `rate` >= 1: the distance of fc6's taps, in
+    cells of 8 pixels. `dropout` after fc6 and fc7, `pool_dropout` after the average: shares in 0..1.
+    `weights`: None, or "imagenet" for the 13 convolutions.
+
+    By default 20,529,002 trainable weights. Raises ValueError for a side below 32 or an unknown argument.
     """
-    _check(input_shape, fuse, normalization, fusion, rate, weights)
+    check_arguments(input_shape, fuse, normalization, fusion, rate, weights)
     image = keras.Input(input_shape, name="image")
     maps = _maps(image, width, rate, dropout)
     chosen = _prepared(maps, fuse, context, normalization, scale, pool_dropout)

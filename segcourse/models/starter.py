@@ -10,14 +10,15 @@ from segcourse.layers.normalization import BatchNormalization
 
 
 def _block(x, convolution, normalization):
-    """Convolution, normalisation, ReLU."""
+    """Convolution, normalisation, ReLU on a map [B, H, W, channels]; `normalization` is a class of layers."""
     return layers.ReLU()(normalization(momentum=0.9)(convolution(x)))
 
 
 def small_network(classes, normalization=BatchNormalization, activation=None, input_shape=(96, 128, 3)):
     """An encoder-decoder of seven convolutions: images 0..255 [B, H, W, 3] to logits [B, H, W, C].
 
-    H and W are multiples of 8, for the encoder halves the image three times.
+    H and W are multiples of 8, for the encoder halves the image three times. `classes`: C; `normalization`:
+    the class of layer after each convolution but the last; `activation`: of the scores, by its Keras name.
     """
     image = keras.Input(input_shape, name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1)(image)  # 0..255 becomes -1..1

@@ -12,6 +12,7 @@ therefore trained by SGD with momentum, as the paper's networks were.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import keras
@@ -158,6 +159,26 @@ def class_iou(result: Mapping, variants: Sequence[str] = VARIANTS) -> dict[str, 
 def table(result: Mapping, variants: Sequence[str] = VARIANTS) -> dict[str, dict[str, tuple[float, float]]]:
     """Mean and standard deviation over the seeds, in percent: dict variant -> score -> (mean, spread)."""
     return scoring.table({score: per_seed(result, score, variants) for score in SCORES})
+
+
+def report(result: Mapping, variants: Sequence[str] = VARIANTS) -> str:
+    """The table in words, what each variant gains on the one before it for each seed, and the learning rates.
+
+    The first variant is there to compare with: no gain over it is listed.
+    """
+    rows = table(result, variants)
+    lines = ["", f"{'percent':9s}" + "".join(f"{score:>17s}" for score in SCORES)]
+    for variant, row in rows.items():
+        lines.append(
+            f"{variant:9s}" + "".join(f"{mean:11.1f} ± {spread:3.1f}" for mean, spread in row.values())
+        )
+    miou = per_seed(result, "miou", variants)
+    for one, other in pairwise(list(rows)[1:]):
+        gains = ", ".join(f"{100 * (b - a):+.1f}" for a, b in zip(miou[one], miou[other], strict=True))
+        lines.append(f"{other} minus {one}, mIoU, seed by seed: {gains}")
+    for variant, (rate, at_edge) in learning_rates(result, variants).items():
+        lines.append(f"learning rate of {variant}: {rate:g}{', the edge of the grid' if at_edge else ''}")
+    return "\n".join(lines)
 
 
 def curves(result: Mapping, key: str, variant: str) -> tuple[list[int], np.ndarray]:
