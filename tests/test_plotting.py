@@ -103,6 +103,20 @@ def test_overlay_and_blend(shown, scene):
     assert "cat 25 %" in shown.alt
 
 
+def test_label_maps_stand_beside_images_with_the_classes_that_occur(shown, scene):
+    images, labels, predictions = scene
+    pictures = {"image": images[0], "truth": labels[0], "A": predictions[0].astype(int), "B": labels[1]}
+    plotting.label_maps(pictures, SPEC, "four pictures", rows=2)
+    axes = shown.fig.axes
+    assert [axis.get_title() for axis in axes] == list(pictures) and shown.alt == "four pictures"
+    assert axes[2].get_subplotspec().rowspan.start == 1  # the second row
+    np.testing.assert_array_equal(picture(axes[0]), images[0])
+    np.testing.assert_array_equal(picture(axes[2]), SPEC.colorize(predictions[0]))
+    assert legend_texts(shown.fig) == ["floor", "cat", "void"]
+    with pytest.raises(ValueError, match="zip"):
+        plotting.label_maps(pictures, SPEC, "three rows of four pictures", rows=3)
+
+
 def test_legend_names_every_class(shown):
     plotting.legend("camvid")
     texts = legend_texts(shown.fig)

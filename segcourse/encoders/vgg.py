@@ -6,6 +6,8 @@ Lesson 01 · FCN: a classifier that labels every pixel.
 import keras
 from keras import layers
 
+from segcourse.encoders.imagenet import copy_with_red_first, keras_vgg16
+
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and convolutions before each pooling
 MEAN_RGB = (122.67892, 116.66877, 104.00699)  # the mean colour that the original subtracts
 
@@ -19,11 +21,11 @@ def _conv3x3(x, channels, name, padding, start):
 def vgg16_features(image, width=1.0, pad=1):
     """The 13 convolutions and five poolings of VGG16 (Simonyan & Zisserman 2014, configuration D).
 
-    `image` [B, H, W, channels] has values 0..255; `width` scales the channels of every convolution; `pad` is
-    how many zeros surround the image before the first convolution: 1 in VGG, 100 in FCN.
+    `image` [B, H, W, channels] has values 0..255; `width` (above 0) scales the channels of every convolution;
+    `pad` is how many zeros surround the image before the first convolution: 1 in VGG, 100 in FCN.
 
-    Returns the list of the five pooled feature maps; map n (from 1) has ceil(size / 2^n) pixels a side, for a
-    pooling window that sticks out over the edge counts too, as in Caffe.
+    Returns the list of the five pooled feature maps, float [B, h, w, c]. With pad=1 map n (from 1) has
+    ceil(size / 2^n) pixels a side: a pooling window that sticks out over the edge counts too, as in Caffe.
     """
     mean = MEAN_RGB if image.shape[-1] == 3 else [sum(MEAN_RGB) / 3] * image.shape[-1]
     x = layers.Rescaling(1.0, offset=[-m for m in mean], name="subtract_mean")(image)
@@ -44,8 +46,8 @@ def vgg16(input_shape=(224, 224, 3), classes=1000, width=1.0, dropout=0.5):
     """VGG16, the image classifier that FCN starts from (Simonyan & Zisserman 2014, configuration D).
 
     Images [B, H, W, channels] 0..255 to float32 logits [B, classes]; 138,357,544 weights by default. The
-    dense layers fix the size: H and W must be multiples of 32, else a ValueError. `width` scales every layer
-    but the last, `dropout` is the rate after fc6 and fc7.
+    dense layers fix the size: H and W must be multiples of 32, else a ValueError. `width` (above 0) scales
+    every layer but the last; `dropout` is the share of values (0..1) dropped after fc6 and fc7 in training.
     """
     height, wide = input_shape[:2]
     if not height or not wide or height % 32 or wide % 32:
@@ -63,26 +65,9 @@ def vgg16(input_shape=(224, 224, 3), classes=1000, width=1.0, dropout=0.5):
 
 
 def imagenet_vgg16():
-    """VGG16 with the ImageNet weights that Keras distributes (downloaded once by Keras into its own cache).
+    """VGG16 at full width with the ImageNet weights that Keras distributes, for images with red first.
 
-    Keras keeps Caffe's weights, which expect blue first; ours expect red first, so the first kernel is
-    turned round.
-
-    Raises:
-        RuntimeError: if the weights are neither in Keras' cache nor within reach.
+    Keras downloads them once into its own cache; RuntimeError if they are neither there nor within reach.
     """
-    try:
-        original = keras.applications.VGG16(weights="imagenet")
-    except Exception as error:
-        raise RuntimeError(
-            "The ImageNet weights of VGG16 are not in Keras' cache and could not be downloaded: "
-            "connect to the internet once, or train from scratch with weights=None."
-        ) from error
-    model = vgg16()
-    theirs = [layer for layer in original.layers if layer.weights]
-    ours = [layer for layer in model.layers if layer.weights]
-    for source, target in zip(theirs, ours, strict=True):
-        target.set_weights(source.get_weights())
-    kernel, bias = ours[0].get_weights()
-    ours[0].set_weights([kernel[:, :, ::-1, :], bias])
-    return model
+    original = keras_vgg16()
+    return copy_with_red_first(original, vgg16())

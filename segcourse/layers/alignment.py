@@ -13,7 +13,8 @@ from keras import ops
 class CoordMap:
     """Where the pixels of a feature map lie in the image: the centre of pixel i is at `stride * i + shift`.
 
-    The image itself is `CoordMap()`. Each method gives the map after one more layer.
+    The image itself is `CoordMap()`; stride and shift are in its pixels. Each method gives the map after one
+    more layer, whose sizes are in pixels of its own input (`crop`: of its output).
     """
 
     stride: float = 1.0

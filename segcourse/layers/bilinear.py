@@ -8,7 +8,7 @@ from keras import ops
 
 
 def bilinear_kernel(size):
-    """The kernel, float32 [size, size], that makes a transposed convolution upsample bilinearly.
+    """The kernel, float32 [size, size], that makes a transposed convolution upsample bilinearly; values 0..1.
 
     It is the product of two triangles: 1 at the centre, falling to 0 just outside the kernel (Long et al.
     2015, section 3.3; `surgery.upsample_filt` of the released code). A stride s goes with size 2s - s % 2.

@@ -11,12 +11,18 @@ from segcourse.encoders.vgg import BLOCKS, MEAN_RGB, imagenet_vgg16
 from segcourse.layers.alignment import Crop
 from segcourse.layers.bilinear import Bilinear
 from segcourse.layers.padding import PadToGrid, frame_of_zeros
+from segcourse.models.deeplab_v1_multiscale import multiscale_scores
+from segcourse.models.vgg_arguments import check_deeplab_v1
 
 STRIDE = 8  # one score every 8 pixels, in every variant
 
 
 def atrous_vgg16(x, width, conv5_rate, odd_pools):
-    """VGG16 up to pool5, without stride in pool4 and pool5; the pooled maps pool1..pool5 as a list."""
+    """VGG16 up to pool5, without stride in pool4 and pool5: the list of the five pooled maps [B, h, w, c].
+
+    x: images [B, H, W, channels] of 0..255 less their mean, padded by `PadToGrid`. width, above 0, scales all
+    channels; conv5_rate is in cells of conv5's input; odd_pools: windows of 3x3 (LargeFOV), else of 2x2.
+    """
     first = keras.initializers.VarianceScaling(2.0 / 58**2)  # as in lesson 01: values of +-100 come in
     pooled = []
     for block, (channels, depth) in enumerate(BLOCKS, start=1):
@@ -71,8 +77,9 @@ def _classifier(x, kernel, rate, channels, classes, dropout, average):
 def upsample_scores(scores, image):
     """Scores at every 8th pixel to logits at every pixel: straight lines between them, then a crop.
 
-    A fixed transposed convolution with a kernel of 15 does what Caffe's Interp does (corner on corner):
-    n scores become 8 (n - 1) + 1 pixels.
+    A fixed transposed convolution with a kernel of 15 does what Caffe's Interp does (corner on corner): n
+    scores become 8 (n - 1) + 1 pixels. scores: [B, h, w, C]; image: [B, H, W, any], whose size counts;
+    returns float32 [B, H, W, C].
     """
     reach = STRIDE - 1
     x = layers.Conv2DTranspose(
@@ -91,29 +98,8 @@ def _coarse_scores(x, classes, width, variant, rate, conv5_rate, multiscale, dro
     scores = _classifier(pooled[-1], kernel, holes, round(channels * width), classes, dropout, average=large)
     if not multiscale:
         return scores
-    branches = _multiscale([x, *pooled[:4]], classes, round(128 * width), dropout)
+    branches = multiscale_scores([x, *pooled[:4]], classes, round(128 * width), dropout)
     return layers.Add(dtype="float32", name="sum_scores")([scores, *branches])
-
-
-def _multiscale(maps, classes, channels, dropout):
-    """Scores from the image and pool1..pool4 (MSc): two layers and a score layer each, all at stride 8."""
-    scores = []
-    names = ("data", "pool1", "pool2", "pool3", "pool4")
-    start = keras.initializers.RandomNormal
-    for name, x, stride in zip(names, maps, (8, 4, 2, 1, 1), strict=True):
-        for i, (size, step) in enumerate(((3, stride), (1, 1)), start=1):
-            x = layers.Conv2D(
-                channels,
-                size,
-                step,
-                "same",
-                activation="relu",
-                name=f"{name}_ms{i}",
-                kernel_initializer=start(stddev=0.001),
-            )(x)
-            x = layers.Dropout(dropout, name=f"drop_{name}_ms{i}")(x)
-        scores.append(_scores(x, classes, 0.001, f"{name}_ms_scores"))
-    return scores
 
 
 def deeplab_v1(
@@ -129,13 +115,15 @@ def deeplab_v1(
 ):
     """DeepLab v1 without its CRF (Chen et al. 2015): images [B, H, W, channels] 0..255 to float32 logits.
 
-    Any size from 32 up; the logits are [B, H, W, classes]. `width` scales all channels but the scores'.
-    `variant`: fc6 of "largefov" (3x3 at rate 12), "4x4" (rate 4), "4x4-rate8" or "7x7"; `rate` is another
-    rate for the same weights. `conv5_rate` makes up for pool4's lost stride. `multiscale`: MSc, with
-    "largefov" only. `dropout` after fc6 and fc7. `weights`: None, or "imagenet" for the convolutions.
-    20,505,429 trainable weights by default. Raises ValueError for a side below 32 or another argument.
+    H and W are any sizes from 32 up, or None; the logits are [B, H, W, classes]. `width`, above 0, scales all
+    channels but the scores'. `variant`: fc6 of "largefov" (3x3, rate 12), "4x4" (rate 4), "4x4-rate8" or
+    "7x7" (rate 4); `rate`: another rate for it, in cells of 8 pixels from 1 up, even for a 4x4, or None.
+    `conv5_rate`, in such cells: 2 makes up for pool4's lost stride. `multiscale`: MSc, with "largefov" only.
+    `dropout`: the share (0..1) dropped after fc6 and fc7 in training. `weights`: None, or "imagenet" for the
+    convolutions (width 1, three channels). 20,505,429 trainable weights by default. ValueError for a side
+    below 32 or another argument.
     """
-    _check(input_shape, variant, rate, multiscale, weights)
+    check_deeplab_v1(input_shape, variant, VARIANTS, rate, multiscale, weights)
     image = keras.Input(input_shape, name="image")
     mean = MEAN_RGB if input_shape[-1] == 3 else [sum(MEAN_RGB) / 3] * input_shape[-1]
     x = layers.Rescaling(1.0, offset=[-m for m in mean], name="subtract_mean")(image)
@@ -145,27 +133,6 @@ def deeplab_v1(
     if weights == "imagenet":
         transplant(imagenet_vgg16(), features(model))
     return model
-
-
-def _check(input_shape, variant, rate, multiscale, weights):
-    if any(side is not None and side < 32 for side in input_shape[:2]):
-        raise ValueError(
-            f"deeplab_v1 got {input_shape}: both sides must be at least 32, "
-            "for its scores are 8 pixels apart and look at far more."
-        )
-    if variant not in VARIANTS:
-        raise ValueError(f"variant={variant!r} is unknown: {', '.join(VARIANTS)}.")
-    even = VARIANTS[variant][0] % 2 == 0
-    if rate is not None and (rate < 1 or (even and rate % 2)):
-        need = "an even number from 2 up, for its kernel is even" if even else "a whole number from 1 up"
-        raise ValueError(f"rate={rate} does not fit variant={variant!r}: {need}.")
-    if multiscale and variant != "largefov":
-        raise ValueError(
-            f'multiscale=True needs variant="largefov", got {variant!r}: only there do the maps '
-            "of all branches have the same size."
-        )
-    if weights not in (None, "imagenet"):
-        raise ValueError(f'weights={weights!r} is unknown: None (from scratch) or "imagenet".')
 
 
 def features(model):

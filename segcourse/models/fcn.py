@@ -10,6 +10,7 @@ from segcourse.encoders.transfer import transplant
 from segcourse.encoders.vgg import imagenet_vgg16, vgg16_features
 from segcourse.layers.alignment import CoordMap, Crop, crop_offset
 from segcourse.layers.bilinear import Bilinear
+from segcourse.models.vgg_arguments import check_fcn
 
 
 def _fully_convolutional(x, channels, fc6_size, padding, dropout):
@@ -32,10 +33,10 @@ def _pool_maps(pad):
 
 
 def _upscore(x, at, stride, padding, name):
-    """Bilinear upsampling of the scores by a fixed transposed convolution, and the coordinate map after it.
+    """Bilinear upsampling of the scores x [B, h, w, C] by a whole `stride`, and the coordinate map after it.
 
-    With padding "same" half a stride is cut off at each side. (Keras' own `padding="same"` would do it in one
-    step, but mobile GPUs compute that wrongly for some sizes.)
+    `at` is the `CoordMap` of x. With padding "same" half a stride is cut off at each side. (Keras' own
+    `padding="same"` would do it in one step, but mobile GPUs compute that wrongly for some sizes.)
     """
     x = layers.Conv2DTranspose(
         x.shape[-1],
@@ -52,23 +53,9 @@ def _upscore(x, at, stride, padding, name):
     return x, at.deconv(2 * stride, stride, crop)
 
 
-def _check(name, input_shape, padding, fc6_size, weights):
-    if padding not in ("valid", "same"):
-        raise ValueError(f'padding="{padding}" is unknown: "valid" (the paper) or "same".')
-    if any(side is not None and side < 32 for side in input_shape[:2]):
-        raise ValueError(
-            f"{name} got {input_shape}: both sides must be at least 32, "
-            "for its output has stride 32 before upsampling."
-        )
-    if padding == "same" and fc6_size % 2 == 0:
-        raise ValueError(f'fc6_size={fc6_size} has no middle: with padding="same" it must be odd.')
-    if weights not in (None, "imagenet"):
-        raise ValueError(f'weights="{weights}" is unknown: None (from scratch) or "imagenet".')
-
-
 def _fcn(name, skips, input_shape, classes, width, padding, fc6_size, dropout, weights):
-    """The three FCNs, one network; `skips` names the poolings to fuse, coarse to fine, and may be empty."""
-    _check(name, input_shape, padding, fc6_size, weights)
+    """The three FCNs, one network: `skips` are the poolings to fuse, (), (4,) or (4, 3); else as `fcn32s`."""
+    check_fcn(name, input_shape, padding, fc6_size, weights)
     same = padding == "same"
     image = keras.Input(input_shape, name="image")
     pooled = vgg16_features(image, width, pad=1 if same else 100)
@@ -98,16 +85,16 @@ def fcn32s(
     Args:
         input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
         classes: number of classes C.
-        width: scales the channels of the VGG layers; 1.0 is the paper.
+        width: scales the channels of the VGG layers, above 0; 1.0 is the paper.
         padding: "valid" is the paper: 100 zeros around the image, fc6 without padding, crops. "same" pads
             every layer by half its kernel: far fewer pixels on small images, no crops.
-        fc6_size: side of fc6's kernel, the classifier's window / 32.
-        dropout: rate after fc6 and fc7.
-        weights: None, or "imagenet" to start from VGG16's.
+        fc6_size: side of fc6's kernel, the classifier's window / 32; odd with "same".
+        dropout: share of values (0..1) dropped after fc6 and fc7 in training.
+        weights: None, or "imagenet" to start from VGG16's (as `imagenet_vgg16`; full width, 3 channels).
 
     Returns:
-        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C].
-        134,346,581 trainable weights by default; the bilinear upsampling is fixed.
+        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C]; 134,346,581 trainable
+        weights by default, the bilinear upsampling is fixed. ValueError for any other argument.
     """
     return _fcn("fcn32s", (), input_shape, classes, width, padding, fc6_size, dropout, weights)
 
@@ -115,12 +102,18 @@ def fcn32s(
 def fcn16s(
     input_shape=(None, None, 3), classes=21, width=1.0, padding="valid", fc6_size=7, dropout=0.5, weights=None
 ):
-    """FCN-16s: FCN-32s plus the scores of pool4; arguments as `fcn32s`. 134,357,354 trainable weights."""
+    """FCN-16s: FCN-32s plus the scores of pool4; all arguments and the result as for `fcn32s`.
+
+    134,357,354 trainable weights by default.
+    """
     return _fcn("fcn16s", (4,), input_shape, classes, width, padding, fc6_size, dropout, weights)
 
 
 def fcn8s(
     input_shape=(None, None, 3), classes=21, width=1.0, padding="valid", fc6_size=7, dropout=0.5, weights=None
 ):
-    """FCN-8s: FCN-16s plus the scores of pool3; arguments as `fcn32s`. 134,362,751 trainable weights."""
+    """FCN-8s: FCN-16s plus the scores of pool3; all arguments and the result as for `fcn32s`.
+
+    134,362,751 trainable weights by default.
+    """
     return _fcn("fcn8s", (4, 3), input_shape, classes, width, padding, fc6_size, dropout, weights)

@@ -6,7 +6,7 @@ colour alone: lines differ in dashes and markers, bars in hatching, errors in br
 
 from segcourse.plotting.figures import HATCHES, MARKERS, OKABE_ITO, VOID, WIDTH, WRONG, png, show, style
 from segcourse.plotting.histories import curves
-from segcourse.plotting.maps import blend, gallery, legend, overlay
+from segcourse.plotting.maps import blend, gallery, label_maps, legend, overlay
 from segcourse.plotting.scores import class_bars, confusion
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "confusion",
     "curves",
     "gallery",
+    "label_maps",
     "legend",
     "overlay",
     "png",

@@ -148,6 +148,37 @@ def blend(image: ArrayLike, labels: ArrayLike, spec: LabelSpec | str, alpha: flo
     return np.where((labels == VOID)[..., None], image, mixed.round()).astype(np.uint8)
 
 
+def label_maps(
+    pictures: Mapping[str, ArrayLike],
+    spec: LabelSpec | str,
+    alt: str,
+    *,
+    rows: int = 1,
+    height: float = 1.75,
+) -> None:
+    """Images and label maps side by side, each under its title, with the legend of the classes that occur.
+
+    Args:
+        pictures: by title, row by row from left to right: images, uint8 [H,W,3], or class ids [H,W].
+        spec: a `LabelSpec` or its name.
+        alt: what the figure shows.
+        rows: into how many rows the pictures go; it divides their number.
+        height: of a row, in inches.
+    """
+    spec = spec_of(spec)
+    pictures = {title: np.asarray(picture) for title, picture in pictures.items()}
+    handles = _patches(spec, [picture for picture in pictures.values() if picture.ndim == 2])
+    with style():
+        fig = Figure(figsize=(8.6, rows * height + 0.5), layout="constrained")
+        axes = fig.subplots(rows, len(pictures) // rows, squeeze=False)
+        for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=True):
+            axis.imshow(spec.colorize(picture) if picture.ndim == 2 else picture, interpolation="nearest")
+            axis.set_title(title, fontsize=10)
+            axis.axis("off")
+        fig.legend(handles=handles, loc="outside lower center", ncols=6, fontsize=9)
+    figures.show(fig, alt, dpi=72)
+
+
 def legend(spec: LabelSpec | str, *, alt: str | None = None) -> None:
     """All classes of a data set with their colours, names and ids."""
     spec = spec_of(spec)

@@ -1,9 +1,9 @@
 """Fully connected conditional random fields: exact for small images, fast by the permutohedral lattice."""
 
+from segcourse.layers.crf.checks import check_bandwidths
 from segcourse.layers.crf.exact import (
     ExactFilter,
     bilateral_features,
-    check_bandwidths,
     energy,
     gaussian_kernel,
     position_features,

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from segcourse.layers.crf.exact import check_bandwidths
+from segcourse.layers.crf.checks import check_bandwidths
 
 
 class CRFLayer(keras.Layer):

@@ -1,12 +1,29 @@
 """What goes into a CRF, looked at before it is computed: each error says what is needed."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from keras import ops
 
-from segcourse.layers.crf.exact import values_if_known
+
+def check_bandwidths(**bandwidths: float) -> None:
+    """Raise a `ValueError` unless every bandwidth, given by name, is a positive finite number."""
+    for name, value in bandwidths.items():
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(
+                f"{name} = {value}: a bandwidth must be a finite number above 0. It is a standard deviation, "
+                "of positions in pixels (80, for example) or of colors in 0..255 (13, for example)."
+            )
+
+
+def values_if_known(tensor: Any) -> np.ndarray | None:
+    """The numbers in `tensor` as a NumPy array; None while a graph is traced, where they do not exist yet."""
+    try:
+        return ops.convert_to_numpy(tensor)
+    except (NotImplementedError, TypeError):
+        return None
 
 
 def check_inference(logits: Any, iterations: int) -> None:

@@ -3,18 +3,19 @@
 Lesson 02 · DeepLab v1: holes keep the resolution, a CRF finds the outlines.
 """
 
-import math
-
 import numpy as np
 from keras import ops
+
+from segcourse.layers.crf.checks import check_bandwidths
 
 
 def energy(labels, unary, kernel, compatibility=None):
     """The energy of a labelling: low where labels fit the unaries, and alike pixels have the same label.
 
-    `sum_i unary[i, x_i] + sum_{i < j} compatibility[x_i, x_j] kernel[i, j]`, a float64 number. labels: [N];
-    unary: costs [N, C], usually minus the logits; kernel: [N, N], symmetric, the weighted sum of all kernels;
-    compatibility: [C, C], symmetric, the cost of two labels; None stands for Potts: 0 if equal, else 1.
+    `sum_i unary[i, x_i] + sum_{i < j} compatibility[x_i, x_j] kernel[i, j]`, a float64 number. labels:
+    integers [N], 0..C-1; unary: costs [N, C], usually minus the logits; kernel: [N, N], symmetric, 0 or more,
+    the weighted sum of all kernels; compatibility: [C, C], symmetric, the cost of two labels; None stands for
+    Potts: 0 if equal, else 1.
     """
     labels, unary = np.asarray(labels), np.asarray(unary, "float64")
     kernel = np.asarray(kernel, "float64")
@@ -23,26 +24,8 @@ def energy(labels, unary, kernel, compatibility=None):
     return unary[np.arange(len(labels)), labels].sum() + pairs.sum()
 
 
-def check_bandwidths(**bandwidths):
-    """Raise a `ValueError` unless every bandwidth, given by name, is a positive finite number."""
-    for name, value in bandwidths.items():
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(
-                f"{name} = {value}: a bandwidth must be a finite number above 0. It is a standard deviation, "
-                "of positions in pixels (80, for example) or of colors in 0..255 (13, for example)."
-            )
-
-
-def values_if_known(tensor):
-    """The numbers in `tensor` as a NumPy array; None while a graph is traced, where they do not exist yet."""
-    try:
-        return ops.convert_to_numpy(tensor)
-    except (NotImplementedError, TypeError):
-        return None
-
-
 def position_features(height, width, sigma):
-    """The place (x, y) of every pixel, row by row, divided by `sigma` in pixels: float32 [H * W, 2]."""
+    """The place (x, y) of every pixel, row by row, divided by `sigma`, pixels above 0: float32 [H * W, 2]."""
     check_bandwidths(sigma=sigma)
     y, x = ops.meshgrid(ops.arange(height), ops.arange(width), indexing="ij")
     places = ops.stack([ops.reshape(x, [-1]), ops.reshape(y, [-1])], axis=-1)
@@ -50,9 +33,9 @@ def position_features(height, width, sigma):
 
 
 def bilateral_features(image, sigma_xy, sigma_rgb):
-    """Place and color of every pixel of images [B, H, W, 3], row by row: float32 [B, H * W, 5].
+    """Place and color of every pixel of images [B, H, W, 3] in 0..255, row by row: float32 [B, H * W, 5].
 
-    (x, y) are divided by `sigma_xy` in pixels, (r, g, b) by `sigma_rgb` on the image's scale, 0..255.
+    (x, y) are divided by `sigma_xy` in pixels, (r, g, b) by `sigma_rgb` on the image's scale; both above 0.
     """
     check_bandwidths(sigma_xy=sigma_xy, sigma_rgb=sigma_rgb)
     batch, height, width = ops.shape(image)[:3]
@@ -62,9 +45,10 @@ def bilateral_features(image, sigma_xy, sigma_rgb):
 
 
 def gaussian_kernel(features):
-    """How alike every two pixels are, `exp(-|f_i - f_j|^2 / 2)`: float32 [.., N, N] of features [.., N, d].
+    """How alike every two pixels are, `exp(-|f_i - f_j|^2 / 2)` in 0..1: float32 [.., N, N].
 
-    The matrix has N^2 entries: for small images only (60x80 pixels are 92 MB).
+    features: [.., N, d], places and colors divided by their bandwidths. The matrix has N^2 entries: for small
+    images only (60x80 pixels are 92 MB).
     """
     features = ops.cast(features, "float32")
     difference = features[..., :, None, :] - features[..., None, :, :]
@@ -78,7 +62,7 @@ class ExactFilter:
     `k(i, j) values[j]`: float32 [B, H, W, C].
 
     Args:
-        features: [N, d], or [B, N, d] with an image of its own for each batch entry.
+        features: as for `gaussian_kernel`, [N, d], or [B, N, d] with an image for each batch entry.
         include_self: whether j = i counts, as in the fast filters; the sum in the energy leaves it out.
     """
 

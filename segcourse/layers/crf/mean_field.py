@@ -27,8 +27,8 @@ def _iterated(logits, pairwise, compatibility, iterations):
 def mean_field(logits, pairwise, compatibility=None, iterations=10):
     """Mean-field scores, float32 [B, H, W, C], whose softmax are the marginals, from logits [B, H, W, C].
 
-    `pairwise` is a list of (weight, filter); `compatibility` [C, C] the cost of label l (row) beside l', None
-    for Potts, computed as minus the identity. Differentiable. ValueError for one class or iterations < 0.
+    pairwise: list of (weight in units of the logits, filter of [B, H, W, C]). compatibility: [C, C], the cost
+    of label l (row) beside l', None for Potts. iterations: 0 or more; ValueError if less, or for one class.
     """
     check_inference(logits, iterations)
     logits = ops.cast(logits, "float32")
@@ -57,7 +57,7 @@ def normalized(kernel_filter, like, how="symmetric"):
 
 
 class Normalized:
-    """A filter whose values and results are multiplied, by `before` (None for 1) and by `after`."""
+    """A filter with values and results multiplied, by `before` (None for 1) and `after`, [B, H, W, 1]."""
 
     def __init__(self, kernel_filter, before, after):
         self.filter, self.before, self.after = kernel_filter, before, after
@@ -72,10 +72,11 @@ def dense_crf(
 ):  # fmt: skip
     """Refine a segmentation with a fully connected CRF (Krähenbühl and Koltun 2011, equation 3; Potts).
 
-    image: [B, H, W, 3] in 0..255; scores: [B, H, W, C], logits, or probabilities if `from_logits=False`. The
-    bilateral kernel is over place (in pixels) and color (on the image's scale), the spatial one over place;
-    a weight of 0 leaves one out. `normalization`: see `normalized`. Returns probabilities, float32
-    [B, H, W, C]; raises ValueError for an image, scores or parameters that are not as said here.
+    image: [B, H, W, 3] in 0..255. scores: [B, H, W, C], logits, or probabilities if `from_logits=False`.
+    iterations: rounds of mean field, 0 or more. w_bilateral, w_spatial: weights in units of the logits; 0
+    leaves a kernel out. sigma_xy, sigma_spatial: standard deviations in pixels; sigma_rgb: one on the image's
+    scale of 0..255; all above 0. normalization: see `normalized`. Returns probabilities, float32
+    [B, H, W, C]; ValueError for an image, scores or parameters that are not as said here.
     """
     check_image_and_scores(image, scores, from_logits)
     logits = ops.cast(scores, "float32")

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from segcourse.layers.crf.exact import values_if_known
+from segcourse.layers.crf.checks import values_if_known
 
 
 def number_corners(corner: Any, image_index: Any) -> tuple:

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from segcourse.kernels import crf as crf_kernels
-from segcourse.layers.crf.exact import check_bandwidths
+from segcourse.layers.crf.checks import check_bandwidths
 from segcourse.layers.crf.gradients import symmetric
 
 REACH = 5.5  # bandwidths; of the Gaussian on a line 4e-8 lie beyond, less than a float32 can tell
@@ -18,7 +18,8 @@ REACH = 5.5  # bandwidths; of the Gaussian on a line 4e-8 lie beyond, less than 
 def gaussian_taps(sigma, length=None):
     """The Gaussian `exp(-t^2 / (2 sigma^2))` at whole numbers t up to `REACH` bandwidths: float32 [2 r + 1].
 
-    A line of `length` pixels needs no more than length - 1; None or a tensor, not known yet, sets no limit.
+    `sigma` is in pixels, above 0. A line of `length` pixels needs no r above length - 1; None or a tensor,
+    not known yet, sets no limit.
     """
     radius = math.ceil(REACH * sigma)
     if isinstance(length, int):
