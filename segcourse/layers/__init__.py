@@ -9,6 +9,7 @@ from segcourse.layers import (  # noqa: F401
     bilinear,
     local_response,
     normalization,
+    resizing,
     unpooling,
     valid_size,
 )

@@ -1,0 +1,206 @@
+"""Generated from notebooks/07_deeplab_v2.ipynb. Edit the lesson, then run make export.
+
+Lesson 07 · DeepLab v2: one object, many sizes.
+"""
+
+import re
+
+import keras
+from keras import layers
+
+from segcourse.encoders.vgg import MEAN_RGB
+from segcourse.layers.normalization import BatchNormalization
+
+UNITS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # of each stage
+CHANNELS = (64, 128, 256, 512)  # of the 3x3 convolutions of each stage
+EXPANSION = 4  # a bottleneck returns four times as many
+EPSILON = 1.001e-5  # the original's 1e-5 and a little more, which TensorFlow's fused kernel takes
+
+
+def conv_norm(x, channels, kernel, stride, rate, norm, name, relu=True):
+    """Convolution without bias, batch normalisation and, if wanted, a ReLU.
+
+    With a stride the zeros lie on all sides, so that cell 0 lies on pixel 0 whatever the size of the map.
+    """
+    padding, holes = "same", rate if kernel > 1 else 1
+    if kernel > 1 and stride > 1:
+        x, padding = layers.ZeroPadding2D(rate * (kernel // 2), name=f"{name}_pad")(x), "valid"
+    start = {"use_bias": False, "kernel_initializer": "he_normal"}
+    x = layers.Conv2D(channels, kernel, stride, padding, dilation_rate=holes, name=name, **start)(x)
+    x = BatchNormalization(name=f"{name}_norm", **norm)(x)
+    return layers.ReLU(name=f"{name}_relu")(x) if relu else x
+
+
+def basic(x, channels, stride, rate, strided, norm, name):
+    """Two 3x3 convolutions, the first with the stride: what a unit of ResNet-18 adds."""
+    x = conv_norm(x, channels, 3, stride, rate, norm, f"{name}_conv1")
+    return conv_norm(x, channels, 3, 1, rate, norm, f"{name}_conv2", relu=False)
+
+
+def bottleneck(x, channels, stride, rate, strided, norm, name):
+    """1x1 to few channels, 3x3 there, 1x1 to four times as many: what a unit of the deeper ResNets adds."""
+    first, middle = (stride, 1) if strided == "1x1" else (1, stride)
+    x = conv_norm(x, channels, 1, first, 1, norm, f"{name}_conv1")
+    x = conv_norm(x, channels, 3, middle, rate, norm, f"{name}_conv2")
+    return conv_norm(x, EXPANSION * channels, 1, 1, 1, norm, f"{name}_conv3", relu=False)
+
+
+def residual_unit(x, adds, channels, stride, rate, strided, norm, name):
+    """ReLU of the input plus what `adds` makes of it; a 1x1 convolution fits the input where sizes differ."""
+    added = adds(x, channels, stride, rate, strided, norm, name)
+    if x.shape[-1] != added.shape[-1]:
+        x = conv_norm(x, added.shape[-1], 1, stride, 1, norm, f"{name}_shortcut", relu=False)
+    elif stride > 1:
+        x = layers.MaxPooling2D(1, stride, name=f"{name}_shortcut")(x)
+    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, added]))
+
+
+def strides_and_rates(units, output_stride=32, strided="1x1", multi_grid=None):
+    """The [stride, rate] of every unit, as one list for each of the four stages.
+
+    From one stage to the next the map is halved: in the first unit of the later stage, or with strided="last"
+    in the last unit of the earlier one. Once `output_stride` is reached, it is not, and the rate doubles
+    instead. `multi_grid` multiplies the rates of the last stage's units.
+    """
+    stride, rate, plan = 4, 1, []
+    for stage, count in enumerate(units):
+        step = 2 if stage and stride < output_stride else 1
+        rate *= 2 if stage and step == 1 else 1
+        stride *= step
+        plan.append([[1, rate] for _ in range(count)])
+        earlier = strided == "last" and stage > 0
+        plan[stage - 1 if earlier else stage][-1 if earlier else 0][0] = step
+    for unit, factor in zip(plan[-1], multi_grid or [1] * count, strict=True):
+        unit[1] *= factor
+    return plan
+
+
+def subtract_mean(image):
+    """Images [B, H, W, channels] of 0..255 less the mean colour of VGG, or its grey if they have none."""
+    mean = MEAN_RGB if image.shape[-1] == 3 else [sum(MEAN_RGB) / 3] * image.shape[-1]
+    return layers.Rescaling(1.0, offset=[-m for m in mean], name="subtract_mean")(image)
+
+
+def _stem(x, kind, width, norm):
+    """The first map, at half the size, and what a pooling of 3x3 makes of it."""
+    steps = [(64, 7, 2)] if kind == "7x7" else [(64, 3, 2), (64, 3, 1), (128, 3, 1)]
+    for n, (channels, kernel, stride) in enumerate(steps, start=1):
+        x = conv_norm(x, round(channels * width), kernel, stride, 1, norm, f"stem_conv{n}")
+    pooled = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)  # no value lies below 0: zeros never win
+    return x, layers.MaxPooling2D(3, 2, name="stem_pool")(pooled)
+
+
+def _check_resnet(**given):
+    known = {"depth": tuple(UNITS), "output_stride": (32, 16, 8)}
+    known |= {"stem": ("7x7", "3x3"), "strided": ("1x1", "3x3", "last")}
+    for name, value in given.items():
+        if value not in known[name]:
+            raise ValueError(f"{name}={value!r} is unknown: {', '.join(map(repr, known[name]))}.")
+
+
+def resnet_features(
+    x,
+    depth=50,
+    width=1.0,
+    output_stride=32,
+    stem="7x7",
+    strided="1x1",
+    multi_grid=None,
+    momentum=0.9,
+    epsilon=EPSILON,
+    frozen=False,
+):
+    """The convolutions of a ResNet (He, Zhang, Ren & Sun 2015, Table 1), for any output stride.
+
+    Args:
+        x: images [B, H, W, channels] less their mean colour: see `subtract_mean`.
+        depth: 18, 50, 101 or 152.
+        width: scales the channels of every layer.
+        output_stride: 32 (the paper), 16 or 8 pixels between the last map's cells.
+        stem: "7x7" (the paper), or "3x3": three convolutions of 64, 64 and 128 channels.
+        strided: where a stage has its stride: in the first "1x1" (the paper) or the "3x3" of its first unit,
+            or in the 3x3 of the "last" unit of the stage before (TensorFlow's DeepLabs). In ResNet-18, which
+            has no 1x1, the first 3x3 strides.
+        multi_grid: factors on the rates of the last stage's units; None: no factors.
+        momentum, epsilon: of the batch normalisation.
+        frozen: True leaves the batch normalisation as it is: for pretrained weights and small batches.
+
+    Returns:
+        list of five maps: the stem's, at half the size, and the last one of each stage. A map of stride s has
+        ceil(size / s) cells a side, and cell i lies on pixel s * i.
+
+    Raises:
+        ValueError: an unknown depth, output stride, stem or place of the stride, or a grid that does not fit.
+    """
+    _check_resnet(depth=depth, output_stride=output_stride, stem=stem, strided=strided)
+    norm = {"momentum": momentum, "epsilon": epsilon, "trainable": not frozen}
+    adds = basic if depth == 18 else bottleneck
+    half, x = _stem(x, stem, width, norm)
+    maps = [half]
+    plan = strides_and_rates(UNITS[depth], output_stride, strided, multi_grid)
+    for stage, units in enumerate(plan, start=1):
+        for unit, (stride, rate) in enumerate(units, start=1):
+            channels, name = round(CHANNELS[stage - 1] * width), f"stage{stage}_unit{unit}"
+            x = residual_unit(x, adds, channels, stride, rate, strided, norm, name)
+        maps.append(x)
+    return maps
+
+
+def resnet(input_shape=(224, 224, 3), classes=1000, depth=50, width=1.0, stem="7x7", strided="1x1"):
+    """A ResNet that names one class for an image (He, Zhang, Ren & Sun 2015).
+
+    Args:
+        input_shape: (H, W, channels); H and W may be None: the last map is averaged.
+        classes: number of classes of the images.
+        depth, width, stem, strided: as in `resnet_features`.
+
+    Returns:
+        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, classes]; 25,557,032 trainable
+        weights by default.
+    """
+    image = keras.Input(input_shape, name="image")
+    x = resnet_features(subtract_mean(image), depth, width, stem=stem, strided=strided)[-1]
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    logits = layers.Dense(classes, dtype="float32", name="classes")(x)
+    return keras.Model(image, logits, name=f"resnet{depth}")
+
+
+def _name_in_keras(name):
+    """stage1_unit2_conv3 is conv2_block2_3 there, stage1_unit1_shortcut conv2_block1_0; "" for others."""
+    found = re.fullmatch(r"stage(\d)_unit(\d+)_(?:conv(\d)|shortcut)", name)
+    if found:
+        return f"conv{int(found[1]) + 1}_block{found[2]}_{found[3] or 0}"
+    return "conv1" if name == "stem_conv1" else ""
+
+
+def from_keras(original, target):
+    """Copy the convolutions of a ResNet of `keras.applications` into a network with our layers of that depth.
+
+    Their biases go into the stored means, and the first kernel, which expects blue first, is turned round.
+
+    Args:
+        original: ResNet50, ResNet101 or ResNet152 of keras.applications.
+        target: a network that has the layers of `resnet_features` with stem="7x7" and strided="1x1".
+    """
+    for layer in target.layers:
+        if isinstance(layer, layers.Conv2D) and (name := _name_in_keras(layer.name)):
+            kernel, bias = original.get_layer(f"{name}_conv").get_weights()
+            layer.set_weights([kernel[:, :, ::-1] if layer.name == "stem_conv1" else kernel])
+            gamma, beta, mean, variance = original.get_layer(f"{name}_bn").get_weights()
+            target.get_layer(f"{layer.name}_norm").set_weights([gamma, beta, mean - bias, variance])
+
+
+def imagenet_resnet(depth=50):
+    """The `keras.applications` ResNet of this depth, with the weights that Keras distributes.
+
+    Raises:
+        RuntimeError: if the weights are neither in Keras' cache nor within reach.
+    """
+    build = getattr(keras.applications, f"ResNet{depth}")
+    try:
+        return build(weights="imagenet")
+    except Exception as error:
+        raise RuntimeError(
+            f"The ImageNet weights of ResNet-{depth} are not in Keras' cache and could not be downloaded: "
+            "connect to the internet once, or train from scratch with weights=None."
+        ) from error

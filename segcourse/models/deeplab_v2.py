@@ -1,0 +1,135 @@
+"""Generated from notebooks/07_deeplab_v2.ipynb. Edit the lesson, then run make export.
+
+Lesson 07 · DeepLab v2: one object, many sizes.
+"""
+
+import keras
+from keras import layers
+
+from segcourse.encoders.resnet import from_keras, imagenet_resnet, resnet_features, subtract_mean
+from segcourse.encoders.transfer import transplant
+from segcourse.encoders.vgg import imagenet_vgg16
+from segcourse.layers.resizing import Resize
+from segcourse.models.deeplab_v1 import STRIDE, PadToGrid, atrous_vgg16, features, upsample_scores
+
+HEADS = {"largefov": (12,), "aspp-s": (2, 4, 8, 12), "aspp-l": (6, 12, 18, 24)}  # rates, Table 3
+
+
+def _scores(x, classes, kernel, rate, name):
+    """A convolution to class scores, in float32, with first weights near zero."""
+    start = keras.initializers.RandomNormal(stddev=0.01)
+    options = {"padding": "same", "kernel_initializer": start, "dtype": "float32", "name": name}
+    return layers.Conv2D(classes, kernel, dilation_rate=rate, **options)(x)
+
+
+def aspp(x, classes, rates, channels=None, dropout=0.5):
+    """Atrous spatial pyramid pooling: scores from a branch for each rate, added (Chen et al. 2016, Fig. 7).
+
+    A branch is fc6 (3x3 with the rate), fc7 and fc8, with so many `channels`; without `channels`, as on a
+    ResNet, it is one 3x3 convolution to the scores.
+    """
+    branches = []
+    for n, rate in enumerate(rates, start=1):
+        y = x
+        for name, kernel, holes in (("fc6", 3, rate), ("fc7", 1, 1)) if channels else ():
+            options = {"activation": "relu", "kernel_initializer": "he_normal", "name": f"{name}_{n}"}
+            y = layers.Conv2D(channels, kernel, padding="same", dilation_rate=holes, **options)(y)
+            y = layers.Dropout(dropout, name=f"drop_{name}_{n}")(y)
+        kernel, holes = (1, 1) if channels else (3, rate)
+        branches.append(_scores(y, classes, kernel, holes, f"fc8_{n}"))
+    return layers.Add(dtype="float32", name="sum_scores")(branches) if len(branches) > 1 else branches[0]
+
+
+BACKBONES = {"vgg16": None, "resnet18": 18, "resnet50": 50, "resnet101": 101}  # and the ResNets' depth
+
+
+def _one_scale(input_shape, classes, width, backbone, rates, dropout, frozen):
+    """DeepLab v2 for the image as it is."""
+    image = keras.Input(input_shape, name="image")
+    x = PadToGrid(name="pad")(subtract_mean(image))
+    if backbone == "vgg16":
+        x, channels = atrous_vgg16(x, width, conv5_rate=2, odd_pools=True)[-1], round(1024 * width)
+    else:
+        x, channels = resnet_features(x, BACKBONES[backbone], width, STRIDE, frozen=frozen)[-1], None
+    scores = aspp(x, classes, rates, channels, dropout)
+    return keras.Model(image, upsample_scores(scores, image), name="deeplab_v2")
+
+
+def deeplab_v2(
+    input_shape=(None, None, 3),
+    classes=21,
+    width=1.0,
+    backbone="resnet101",
+    head="aspp-l",
+    rates=None,
+    scales=(0.5, 0.75, 1.0),
+    dropout=0.5,
+    frozen=False,
+    weights=None,
+):
+    """DeepLab v2, the network without its CRF (Chen, Papandreou, Kokkinos, Murphy & Yuille 2016).
+
+    Args:
+        input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
+        classes: number of classes C.
+        width: scales the channels of every layer but the scores; 1.0 is the paper.
+        backbone: "resnet101" or "vgg16" (the paper's two), or "resnet50" or "resnet18".
+        head: "aspp-l", "aspp-s" or "largefov": the rates of Table 3.
+        rates: others than the head's, for instance for small images: the same weights for each branch.
+        scales: of the image; each pixel keeps the largest score. (1.0,) is the network of the first tables.
+        dropout: rate after fc6 and fc7 (VGG16 only).
+        frozen: True leaves the ResNet's batch normalisation as it is, as the authors did: for pretrained
+            weights.
+        weights: None, or "imagenet" to start the encoder from Keras' files (not for ResNet-18).
+
+    Returns:
+        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C]. 44,048,532 trainable
+        weights by default, 37,877,652 with VGG16.
+
+    Raises:
+        ValueError: a side below 32, or an argument that is none of those above.
+    """
+    rates = HEADS.get(head) if rates is None else tuple(rates)
+    _check(input_shape, backbone, head, rates, scales, weights)
+    network = _one_scale(input_shape, classes, width, backbone, rates, dropout, frozen)
+    if weights == "imagenet" and backbone == "vgg16":
+        transplant(imagenet_vgg16(), features(network))
+    elif weights == "imagenet":
+        from_keras(imagenet_resnet(BACKBONES[backbone]), network)
+    return network if tuple(scales) == (1.0,) else at_scales(network, scales)
+
+
+def at_scales(network, scales):
+    """A network that looks at the image at several scales and keeps each class' largest score at each pixel.
+
+    Args:
+        network: keras.Model from images to logits of their size; its weights are shared.
+        scales: factors on the sides of the image.
+    """
+    image = keras.Input(network.input.shape[1:], name="image")
+    logits = []
+    for scale in scales:
+        if scale == 1:
+            logits.append(network(image))
+        else:
+            scores = network(Resize(scale, dtype="float32", name=f"image_{scale:g}")(image))
+            logits.append(Resize(dtype="float32", name=f"scores_{scale:g}")([scores, image]))
+    largest = layers.Maximum(dtype="float32", name="logits")(logits) if len(logits) > 1 else logits[0]
+    return keras.Model(image, largest, name=network.name)
+
+
+def _check(input_shape, backbone, head, rates, scales, weights):
+    if any(side is not None and side < 32 for side in input_shape[:2]):
+        raise ValueError(
+            f"deeplab_v2 got {input_shape}: both sides must be at least 32, its scores are 8 pixels apart."
+        )
+    known = {"backbone": BACKBONES, "head": HEADS, "weights": (None, "imagenet")}
+    for name, value in {"backbone": backbone, "head": head, "weights": weights}.items():
+        if value not in known[name]:
+            raise ValueError(f"{name}={value!r} is unknown: {', '.join(map(repr, known[name]))}.")
+    if not rates or any(rate < 1 for rate in rates):
+        raise ValueError(f"rates={rates} do not fit: one or more whole numbers from 1 up.")
+    if not scales or any(scale <= 0 for scale in scales):
+        raise ValueError(f"scales={scales} do not fit: one or more numbers above 0.")
+    if weights == "imagenet" and backbone == "resnet18":
+        raise ValueError('weights="imagenet" is not there for "resnet18": Keras distributes none.')

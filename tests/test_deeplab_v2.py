@@ -1,0 +1,230 @@
+"""DeepLab v2 and the ResNet encoder: counts, strides and rates, ASPP, scales, against independent oracles."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from segcourse import models
+from segcourse.encoders.resnet import (
+    UNITS,
+    from_keras,
+    resnet,
+    resnet_features,
+    strides_and_rates,
+    subtract_mean,
+)
+from segcourse.layers.resizing import Resize
+from segcourse.models.deeplab_v1 import coarse
+from segcourse.models.deeplab_v2 import HEADS, aspp, at_scales, deeplab_v2
+
+RNG = np.random.default_rng(7)
+# torchvision's model pages: trainable weights of the classifiers with 1000 classes.
+PUBLISHED = {18: 11_689_512, 50: 25_557_032, 101: 44_549_160, 152: 60_192_808}
+
+
+def counted(build, **options):
+    """The number of trainable weights; nobody draws their values."""
+    with keras.StatelessScope(initialize_variables=False):
+        return sum(int(np.prod(v.shape)) for v in build(**options).trainable_variables)
+
+
+def encoder(size=(None, None), **options):
+    image = keras.Input((*size, 3))
+    return keras.Model(image, resnet_features(subtract_mean(image), width=1 / 16, **options))
+
+
+def settle(model):
+    """Draw statistics for every normalisation, so that none of them is the identity."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([RNG.uniform(0.5, 1.0, w.shape) for w in layer.get_weights()])
+    return model
+
+
+# ResNet
+
+
+@pytest.mark.parametrize("depth", PUBLISHED)
+def test_a_resnet_has_the_published_number_of_weights(depth):
+    assert counted(resnet, depth=depth) == PUBLISHED[depth]
+
+
+@pytest.mark.parametrize("strided", ["3x3", "last"])
+def test_the_place_of_the_stride_changes_no_weight(strided):
+    assert counted(resnet, depth=50, strided=strided) == PUBLISHED[50]
+
+
+def test_the_stem_of_three_small_convolutions():
+    """The difference to 7x7 by hand: convolutions, normalisations, and the first layers that see 128 maps."""
+    large = 7 * 7 * 3 * 64 + 2 * 64
+    small = 9 * (3 * 64 + 64 * 64 + 64 * 128) + 2 * (64 + 64 + 128)
+    first_unit = 64 * (64 + 256)  # 64 more channels go into the first 1x1 and into the shortcut
+    assert counted(resnet, depth=50, stem="3x3") == PUBLISHED[50] - large + small + first_unit
+
+
+def test_equal_to_keras_own_resnet50():
+    theirs = settle(keras.applications.ResNet50(weights=None, include_top=False, pooling="avg"))
+    ours = resnet()
+    from_keras(theirs, ours)
+    image = RNG.integers(0, 256, (1, 97, 131, 3)).astype("float32")
+    expected = np.asarray(theirs(keras.applications.resnet.preprocess_input(image.copy())))
+    got = np.asarray(keras.Model(ours.input, ours.get_layer("average").output)(image))
+    np.testing.assert_allclose(got, expected, atol=1e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("strided", ["1x1", "3x3", "last"])
+@pytest.mark.parametrize("output_stride", [32, 16, 8])
+def test_the_stages_have_the_sizes_of_the_output_stride(output_stride, strided):
+    maps = encoder(depth=50, output_stride=output_stride, strided=strided)(np.zeros((1, 65, 131, 3)))
+    strides = [2, 4, 8, 16, 32]
+    if strided == "last":  # a stage ends with the stride to the next one
+        strides = [2, 8, 16, 32, 32]
+    strides = [min(stride, output_stride) for stride in strides]
+    assert [m.shape[1:3] for m in maps] == [(-(-65 // s), -(-131 // s)) for s in strides]
+
+
+@pytest.mark.parametrize("strided", ["1x1", "3x3", "last"])
+@pytest.mark.parametrize("depth", [18, 50])
+def test_rates_in_place_of_strides_keep_every_value_there_was(depth, strided):
+    """Output stride 32 computes every fourth cell of output stride 8, and nothing else."""
+    coarse_one, fine = (
+        settle(encoder(depth=depth, output_stride=output_stride, strided=strided))
+        for output_stride in (32, 8)
+    )
+    fine.set_weights(coarse_one.get_weights())
+    image = RNG.integers(0, 256, (1, 97, 129, 3)).astype("float32")
+    few, many = np.asarray(coarse_one(image)[-1]), np.asarray(fine(image)[-1])
+    np.testing.assert_allclose(many[:, ::4, ::4], few, atol=1e-4 * np.abs(few).max())
+
+
+def test_multi_grid_multiplies_the_rates_of_the_last_stage():
+    plan = strides_and_rates(UNITS[50], 16, multi_grid=(1, 2, 4))
+    assert plan[-1] == [[1, 2], [1, 4], [1, 8]] and plan[-2] == [[2, 1]] + [[1, 1]] * 5
+
+
+def test_a_frozen_normalisation_stays_as_it_is():
+    model = settle(encoder(depth=18, frozen=True))
+    before = [w.numpy() for w in model.non_trainable_variables]
+    image = RNG.integers(0, 256, (2, 64, 64, 3)).astype("float32")
+    in_training, at_test = (np.asarray(model(image, training=flag)[-1]) for flag in (True, False))
+    np.testing.assert_array_equal(in_training, at_test)
+    assert all((w.numpy() == old).all() for w, old in zip(model.non_trainable_variables, before, strict=True))
+    assert not any("norm" in v.path for v in model.trainable_variables)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"depth": 34}, "depth=34 is unknown: 18, 50, 101, 152"),
+        ({"output_stride": 4}, "output_stride=4"),
+        ({"stem": "5x5"}, "stem='5x5'"),
+        ({"strided": "first"}, "strided='first'"),
+    ],
+)
+def test_an_unknown_option_is_named(options, words):
+    with pytest.raises(ValueError, match=words.replace("(", r"\(")):
+        encoder(**options)
+
+
+# ASPP
+
+
+@pytest.mark.parametrize("channels", [6, None])
+def test_aspp_is_the_sum_of_its_branches(channels):
+    x = keras.Input((21, 27, 5))
+    whole = keras.Model(x, aspp(x, 3, (1, 4, 30), channels))
+    cells = RNG.normal(size=(1, 21, 27, 5)).astype("float32")
+    total = 0
+    for n, rate in enumerate((1, 4, 30), start=1):
+        y = cells
+        for name, holes in (("fc6", rate), ("fc7", 1)) if channels else ():
+            kernel, bias = whole.get_layer(f"{name}_{n}").get_weights()
+            y = np.maximum(dense(y, kernel, holes) + bias, 0)
+        kernel, bias = whole.get_layer(f"fc8_{n}").get_weights()
+        total = total + dense(y, kernel, 1 if channels else rate) + bias
+    np.testing.assert_allclose(whole(cells), total, atol=1e-4 * np.abs(total).max())
+
+
+def dense(x, kernel, rate):
+    """The convolution with holes by adding shifted maps, in NumPy."""
+    reach = rate * (kernel.shape[0] // 2)
+    padded = np.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+    height, width = x.shape[1:3]
+    return sum(
+        padded[:, rate * i : rate * i + height, rate * j : rate * j + width] @ kernel[i, j]
+        for i in range(kernel.shape[0])
+        for j in range(kernel.shape[1])
+    )
+
+
+def test_the_two_pyramids_differ_in_their_rates_alone():
+    small, large = (
+        deeplab_v2(classes=4, width=1 / 16, backbone="vgg16", head=head, scales=(1.0,))
+        for head in ("aspp-s", "aspp-l")
+    )
+    assert [v.shape for v in small.weights] == [v.shape for v in large.weights]
+    rates = [[m.get_layer(f"fc6_{n}").dilation_rate[0] for n in (1, 2, 3, 4)] for m in (small, large)]
+    assert rates == [[2, 4, 8, 12], [6, 12, 18, 24]]
+
+
+@pytest.mark.parametrize(
+    ("options", "weights"),
+    [
+        ({}, 44_048_532),
+        ({"backbone": "vgg16"}, 37_877_652),
+        ({"backbone": "vgg16", "head": "largefov"}, 20_505_429),
+    ],
+)
+def test_the_papers_numbers_of_weights(options, weights):
+    """The third is lesson 02's network: DeepLab v1 is one branch of ASPP."""
+    assert counted(deeplab_v2, **options) == weights
+
+
+# Scales
+
+
+def test_every_pixel_keeps_each_class_largest_score():
+    network = deeplab_v2(classes=3, width=1 / 16, backbone="resnet18", scales=(1.0,))
+    image = RNG.integers(0, 256, (1, 65, 99, 3)).astype("float32")
+    several = at_scales(network, (0.5, 1.0))
+    small = ops.image.resize(image, (33, 50))
+    expected = np.maximum(network(image), ops.image.resize(network(small), (65, 99)))
+    np.testing.assert_allclose(several(image), expected, atol=1e-5)
+    assert (np.asarray(several(image)) >= np.asarray(network(image)) - 1e-6).all()
+
+
+@pytest.mark.parametrize(
+    ("factor", "side", "small"), [(0.5, 97, 49), (0.75, 97, 73), (1.5, 33, 50), (0.75, 32, 24)]
+)
+def test_resizing_by_a_factor(factor, side, small):
+    known, unknown = Resize(factor), keras.Sequential([layers.Input((None, None, 2)), Resize(factor)])
+    x = RNG.normal(size=(1, side, side + 4, 2)).astype("float32")
+    assert known.compute_output_shape(x.shape)[1] == small == known(x).shape[1] == unknown(x).shape[1]
+    np.testing.assert_allclose(unknown.predict(x, verbose=0), known(x), atol=1e-5)
+
+
+def test_the_loss_can_be_taken_on_coarse_scores():
+    network = deeplab_v2(classes=3, width=1 / 16, backbone="resnet18", scales=(1.0,))
+    assert coarse(network)(np.zeros((1, 65, 99, 3))).shape == (1, 9, 13, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"input_shape": (31, 64, 3)}, "at least 32"),
+        ({"backbone": "resnet34"}, "backbone='resnet34' is unknown: 'vgg16'"),
+        ({"head": "aspp"}, "head='aspp' is unknown"),
+        ({"rates": (0, 3)}, "rates="),
+        ({"scales": ()}, "scales="),
+        ({"weights": "coco"}, "weights='coco'"),
+        ({"weights": "imagenet", "backbone": "resnet18"}, "Keras distributes none"),
+    ],
+)
+def test_a_wrong_argument_is_named(options, words):
+    with pytest.raises(ValueError, match=words.replace("(", r"\(")):
+        models.build("deeplab_v2", **options)
+
+
+def test_every_head_is_known_by_its_rates():
+    assert HEADS == {"largefov": (12,), "aspp-s": (2, 4, 8, 12), "aspp-l": (6, 12, 18, 24)}
