@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from segcourse import cli, datasets, models, studies
+from segcourse import cli, datasets, models, studies, training
 from segcourse.jsonable import jsonable
 from segcourse.studies import comparison
-from segcourse.studies.core import probe, scoring, store
+from segcourse.studies.core import probe, rates, scoring, store
 
 SETTINGS = comparison.STUDY.settings
 
@@ -115,22 +115,22 @@ def test_the_learning_rate_is_chosen_before_test_is_seen(small, trainings, log):
 
 
 def test_the_best_rate_has_the_highest_score():
-    assert comparison.best_rate({"0.0003": 0.4, "0.001": 0.5, "0.003": 0.45}) == 1e-3
+    assert rates.best_rate({"0.0003": 0.4, "0.001": 0.5, "0.003": 0.45}) == 1e-3
 
 
-def test_a_rate_that_diverges_is_not_chosen(small, monkeypatch, tmp_path):
-    def train(name, rate, *rest):
+def test_a_rate_that_diverges_is_not_chosen(tmp_path):
+    def train(rate, folder):
         if rate > 1e-3:
-            raise comparison.training.TrainingDiverged
-        return None, {"val_miou": [0.9, rate]}
+            raise training.TrainingDiverged
+        return {"val_miou": [0.9, rate]}
 
-    monkeypatch.setattr(comparison, "train", train)
-    scores = comparison.rate_scores("starter", {}, small, tmp_path)
-    assert scores == {"0.0003": 3e-4, "0.001": 1e-3, "0.003": 0.0}
+    found = rates.rate_scores((3e-4, 1e-3, 3e-3), tmp_path / "new", train)
+    assert found == {"0.0003": 3e-4, "0.001": 1e-3, "0.003": 0.0}
+    assert rates.rate_scores((3e-4, 1e-3, 3e-3), tmp_path / "new", None) == found, "known scores are read"
 
 
 def test_a_part_holds_scores_history_and_what_it_was(small, monkeypatch):
-    monkeypatch.setattr(comparison, "rate_scores", lambda *_: {"0.001": 0.5})
+    monkeypatch.setattr(rates, "rate_scores", lambda *_: {"0.001": 0.5})
     result = comparison._run("starter-1", small)
     assert result["network"] == comparison.NETWORKS["starter"]
     assert result["history"]["step"] == [3, 6, 8], "three batches an epoch, and two in the last"

@@ -16,9 +16,7 @@ With JAX, a part takes minutes on a GPU (whose single precision is one only if a
 A lesson adds a line to `NETWORKS`, with the width that `fitting_width` finds.
 """
 
-import json
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -31,10 +29,9 @@ import numpy as np
 from segcourse import datasets, models, tflite, training
 from segcourse.datasets import toycam
 from segcourse.losses import MaskedCrossEntropy
-from segcourse.metrics import ConfusionMatrix
 from segcourse.models.starter import small_network
 from segcourse.studies import Study
-from segcourse.studies.core import scoring, store
+from segcourse.studies.core import fitting, rates, scoring, store
 from segcourse.tflite import _worker
 
 # Options of the builder beside its input, classes and width. `padding="same"`: the 100 zeros around FCN's
@@ -97,13 +94,17 @@ def _run(part, settings):
 def _train_and_score(name, seed, settings):
     folder = store.scratch("comparison", name, settings, NETWORKS[name])
     data = {split: _load(split, settings) for split in ("train", "val")}
-    rates = rate_scores(name, data, settings, folder)
-    rate = best_rate(rates)
+
+    def short(rate, place):
+        return train(name, rate, settings["rate_seed"], settings["rate_steps"], data, settings, place)[1]
+
+    found = rates.rate_scores(settings["learning_rates"], folder, short)
+    rate = rates.best_rate(found)
     model, history = train(name, rate, seed, settings["steps"], data, settings, folder / f"seed-{seed}")
     classes, bands = len(datasets.spec(settings["data"])), settings["trimap"]
     return {
         "network": NETWORKS[name],
-        "rates": rates,
+        "rates": found,
         "learning_rate": rate,
         "history": history,
         "test": scoring.measure(model, *_load("test", settings), classes, bands),
@@ -115,38 +116,6 @@ def _load(split, settings):
     return datasets.load(settings["data"], split, size=tuple(settings["size"]))
 
 
-def rate_scores(name: str, data: dict[str, tuple], settings: dict, folder: Path) -> dict[str, float]:
-    """Mean IoU on val after a short training with each learning rate: dict rate -> score, 0 if it diverged.
-
-    What is known already is read from `folder`, and every new score is written there at once.
-
-    Args:
-        data: dict with "train" and "val", each (images, labels).
-    """
-    path = folder / "rates.json"
-    scores = json.loads(path.read_text()) if path.exists() else {}
-    for rate in settings["learning_rates"]:
-        if str(rate) not in scores:
-            short = folder / f"rate-{rate}"
-            try:
-                _, history = train(
-                    name, rate, settings["rate_seed"], settings["rate_steps"], data, settings, short
-                )
-                scores[str(rate)] = history["val_miou"][-1]
-            except training.TrainingDiverged:
-                scores[str(rate)] = 0.0
-            folder.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name("partial.json")
-            partial.write_text(json.dumps(scores))
-            os.replace(partial, path)
-    return scores
-
-
-def best_rate(scores: dict[str, float]) -> float:
-    """The learning rate with the highest score."""
-    return float(max(scores, key=scores.get))
-
-
 def train(
     name: str, rate: float, seed: int, steps: int, data: dict[str, tuple], settings: dict, folder: Path
 ) -> tuple[keras.Model, dict[str, list]]:
@@ -156,24 +125,9 @@ def train(
         the network with its last weights, and the history by epoch, `val_miou` among it.
     """
     training.set_seed(seed)
-    model = build(name, settings)
-    classes = len(datasets.spec(settings["data"]))
-    optimizer = keras.optimizers.Adam(training.poly(rate, steps))
-    training.compile(model, optimizer, MaskedCrossEntropy(), metrics=[ConfusionMatrix(classes)])
-    images, batch = data["train"][0], settings["batch"]
-    augment = datasets.Augment(**settings["augment"])
-    batches = datasets.epochs(*data["train"], batch, augment=augment, seed=seed)
-    per_epoch = len(images) // batch
-    history = training.fit(
-        model,
-        lambda epoch: batches(epoch).take(steps - epoch * per_epoch),
-        epochs=math.ceil(steps / per_epoch),
-        validation=data["val"],
-        folder=folder,
-        monitor="epoch",  # the latest epoch counts as the best: no weights are chosen
-    )
-    history["step"] = [min(epoch * per_epoch, steps) for epoch in history["epoch"]]
-    return model, history
+    model, optimizer = build(name, settings), keras.optimizers.Adam(training.poly(rate, steps))
+    an_epoch = len(data["train"][0]) // settings["batch"]
+    return model, fitting.rounds(model, optimizer, data, settings, seed, steps, an_epoch, folder)
 
 
 def measure_costs(name: str, settings: dict) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The training that the studies share: Adam with a poly learning rate, random views, cross-entropy."""
 
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 
 from segcourse import datasets, training
 from segcourse.losses import MaskedCrossEntropy
+from segcourse.metrics import ConfusionMatrix
 from segcourse.paths import data_file, data_folder
 
 # Random views that change colours alone: what ToyCam's scenes need, which the renderer has varied already.
@@ -51,6 +53,49 @@ def fit(
     compile(model, settings, len(data[0]), class_weights=class_weights, lr_factors=lr_factors)
     prepared = batches if prepare is None else lambda epoch: batches(epoch).map(prepare)
     return training.fit(model, prepared, epochs=epochs)
+
+
+def rounds(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    data: Mapping[str, tuple],
+    settings: Mapping,
+    seed: int,
+    steps: int,
+    round_steps: int,
+    folder: Path,
+) -> dict[str, list]:
+    """Train for so many batches, in rounds after each of which the model is scored on val.
+
+    Killed and started again with the same `folder`, it goes on after its last whole round. The model has its
+    last weights in the end: none are chosen.
+
+    Args:
+        model: a network.
+        optimizer: with its schedule.
+        data: dict with "train" and "val", each (images, labels).
+        settings: `batch` and `augment`.
+        seed: of the order of the pictures and of their views, which are drawn anew for each round.
+        steps, round_steps: batches in all, and of a round.
+        folder: for what an interrupted training keeps.
+
+    Returns:
+        the history by round, "val_miou" among it, and "step", the batches so far.
+    """
+    metrics = [ConfusionMatrix(model.output.shape[-1])]
+    training.compile(model, optimizer, MaskedCrossEntropy(), metrics=metrics)
+    augment = datasets.Augment(**settings["augment"])
+    batches = datasets.epochs(*data["train"], settings["batch"], augment=augment, seed=seed)
+    history = training.fit(
+        model,
+        lambda turn: batches(turn).take(min(round_steps, steps - turn * round_steps)),
+        epochs=math.ceil(steps / round_steps),
+        validation=data["val"],
+        folder=folder,
+        monitor="epoch",  # the latest round counts as the best: no weights are chosen
+    )
+    history["step"] = [min(turn * round_steps, steps) for turn in history["epoch"]]
+    return history
 
 
 def compile(
