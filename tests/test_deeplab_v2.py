@@ -64,8 +64,12 @@ def test_the_stem_of_three_small_convolutions():
 
 
 def test_equal_to_keras_own_resnet50():
-    theirs = settle(keras.applications.ResNet50(weights=None, include_top=False, pooling="avg"))
-    ours = resnet()
+    theirs = settle(
+        keras.applications.ResNet50(
+            weights=None, include_top=False, pooling="avg", input_shape=(None, None, 3)
+        )
+    )
+    ours = resnet((None, None, 3))
     from_keras(theirs, ours)
     image = RNG.integers(0, 256, (1, 97, 131, 3)).astype("float32")
     expected = np.asarray(theirs(keras.applications.resnet.preprocess_input(image.copy())))
@@ -100,7 +104,7 @@ def test_rates_in_place_of_strides_keep_every_value_there_was(depth, strided):
 
 def test_multi_grid_multiplies_the_rates_of_the_last_stage():
     plan = strides_and_rates(UNITS[50], 16, multi_grid=(1, 2, 4))
-    assert plan[-1] == [[1, 2], [1, 4], [1, 8]] and plan[-2] == [[2, 1]] + [[1, 1]] * 5
+    assert plan[-1] == [[1, 1, 2], [1, 4, 4], [1, 8, 8]] and plan[-2] == [[2, 1, 1]] + [[1, 1, 1]] * 5
 
 
 def test_a_frozen_normalisation_stays_as_it_is():

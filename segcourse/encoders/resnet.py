@@ -31,23 +31,26 @@ def conv_norm(x, channels, kernel, stride, rate, norm, name, relu=True):
     return layers.ReLU(name=f"{name}_relu")(x) if relu else x
 
 
-def basic(x, channels, stride, rate, strided, norm, name):
+def basic(x, channels, stride, rates, strided, norm, name):
     """Two 3x3 convolutions, the first with the stride: what a unit of ResNet-18 adds."""
-    x = conv_norm(x, channels, 3, stride, rate, norm, f"{name}_conv1")
-    return conv_norm(x, channels, 3, 1, rate, norm, f"{name}_conv2", relu=False)
+    x = conv_norm(x, channels, 3, stride, rates[0], norm, f"{name}_conv1")
+    return conv_norm(x, channels, 3, 1, rates[1], norm, f"{name}_conv2", relu=False)
 
 
-def bottleneck(x, channels, stride, rate, strided, norm, name):
+def bottleneck(x, channels, stride, rates, strided, norm, name):
     """1x1 to few channels, 3x3 there, 1x1 to four times as many: what a unit of the deeper ResNets adds."""
-    first, middle = (stride, 1) if strided == "1x1" else (1, stride)
+    first, middle, rate = (stride, 1, rates[1]) if strided == "1x1" else (1, stride, rates[0])
     x = conv_norm(x, channels, 1, first, 1, norm, f"{name}_conv1")
     x = conv_norm(x, channels, 3, middle, rate, norm, f"{name}_conv2")
     return conv_norm(x, EXPANSION * channels, 1, 1, 1, norm, f"{name}_conv3", relu=False)
 
 
-def residual_unit(x, adds, channels, stride, rate, strided, norm, name):
-    """ReLU of the input plus what `adds` makes of it; a 1x1 convolution fits the input where sizes differ."""
-    added = adds(x, channels, stride, rate, strided, norm, name)
+def residual_unit(x, adds, channels, stride, rates, strided, norm, name):
+    """ReLU of the input plus what `adds` makes of it; a 1x1 convolution fits the input where sizes differ.
+
+    `rates` are those up to the place of the stride, itself included, and after it.
+    """
+    added = adds(x, channels, stride, rates, strided, norm, name)
     if x.shape[-1] != added.shape[-1]:
         x = conv_norm(x, added.shape[-1], 1, stride, 1, norm, f"{name}_shortcut", relu=False)
     elif stride > 1:
@@ -56,22 +59,23 @@ def residual_unit(x, adds, channels, stride, rate, strided, norm, name):
 
 
 def strides_and_rates(units, output_stride=32, strided="1x1", multi_grid=None):
-    """The [stride, rate] of every unit, as one list for each of the four stages.
+    """The [stride, rate before it, rate after it] of every unit, as one list for each of the four stages.
 
     From one stage to the next the map is halved: in the first unit of the later stage, or with strided="last"
     in the last unit of the earlier one. Once `output_stride` is reached, it is not, and the rate doubles
-    instead. `multi_grid` multiplies the rates of the last stage's units.
+    instead, after the convolution that would have had the stride. `multi_grid` multiplies the rates of the
+    last stage's units.
     """
     stride, rate, plan = 4, 1, []
     for stage, count in enumerate(units):
         step = 2 if stage and stride < output_stride else 1
-        rate *= 2 if stage and step == 1 else 1
+        before, rate = rate, rate * 2 if stage and step == 1 else rate
         stride *= step
-        plan.append([[1, rate] for _ in range(count)])
+        plan.append([[1, rate, rate] for _ in range(count)])
         earlier = strided == "last" and stage > 0
-        plan[stage - 1 if earlier else stage][-1 if earlier else 0][0] = step
-    for unit, factor in zip(plan[-1], multi_grid or [1] * count, strict=True):
-        unit[1] *= factor
+        plan[stage - 1 if earlier else stage][-1 if earlier else 0] = [step, before, rate]
+    factors = multi_grid or [1] * count
+    plan[-1] = [[step, a * f, b * f] for (step, a, b), f in zip(plan[-1], factors, strict=True)]
     return plan
 
 
@@ -139,9 +143,9 @@ def resnet_features(
     maps = [half]
     plan = strides_and_rates(UNITS[depth], output_stride, strided, multi_grid)
     for stage, units in enumerate(plan, start=1):
-        for unit, (stride, rate) in enumerate(units, start=1):
+        for unit, (stride, *rates) in enumerate(units, start=1):
             channels, name = round(CHANNELS[stage - 1] * width), f"stage{stage}_unit{unit}"
-            x = residual_unit(x, adds, channels, stride, rate, strided, norm, name)
+            x = residual_unit(x, adds, channels, stride, rates, strided, norm, name)
         maps.append(x)
     return maps
 
