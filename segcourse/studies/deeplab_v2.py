@@ -105,7 +105,7 @@ def curves(stored: Mapping, variant: str, key: str = "val_miou") -> tuple[list[i
 
 
 STUDY = Study(
-    title="DeepLab v2 on ToyCam: one rate and four, poly and step, one scale and three, with and without a CRF",
+    title="DeepLab v2 on ToyCam: one rate, four, poly and step, one scale and three, with a CRF and without",
     cost="about five hours on two CPU cores with AVX2",
     settings={
         "size": [192, 256],
