@@ -232,10 +232,47 @@ def test_labels_that_disagree_fail_the_check(run, folder, tmp_path, monkeypatch)
     assert "only 0.00% of the labels are equal" in said
 
 
-@pytest.mark.parametrize("out, message", [("a.keras", "must end in .tflite"), (".", "is a folder")])
+@pytest.mark.parametrize(
+    "out, message",
+    [("a.keras", "must end in .tflite"), (".", "is a folder"), ("file/a.tflite", "file is no folder")],
+)
 def test_a_wrong_target_of_export(run, folder, out, message, tmp_path):
+    (tmp_path / "file").write_text("")
     arguments = ["--out", tmp_path / out, "--size", "64x64", "--data", folder]
     assert message in call("export", run / "model.keras", *arguments, code=2)
+
+
+def test_what_is_no_network_for_pictures_is_named(tmp_path, photographs):
+    import keras
+
+    image, out = keras.Input((None, None, 3)), tmp_path / "a.tflite"
+    keras.Model(image, keras.layers.Conv2D(1, 1, activation="sigmoid")(image)).save(tmp_path / "one.keras")
+    vector = keras.Input((7,))
+    keras.Model(vector, keras.layers.Dense(2)(vector)).save(tmp_path / "vector.keras")
+    (tmp_path / "cut.keras").write_bytes((tmp_path / "one.keras").read_bytes()[:900])
+    more = ["--out", out, "--size", "64x64"]
+    assert "needed are images [batch" in call("export", tmp_path / "vector.keras", *more, code=1)
+    assert "damaged, cut short" in call("export", tmp_path / "cut.keras", *more, code=2)
+    assert "labels equal" in call("export", tmp_path / "one.keras", *more)
+    said = call("export", tmp_path / "one.keras", *more, "--output", "labels", code=1)
+    assert "Export with --output logits" in said
+    said = call("export", tmp_path / "one.keras", *more, "--max-drop", 0.1, code=1)
+    assert "a mean IoU compares several classes" in said
+    for model in (tmp_path / "one.keras", out):
+        said = call("predict", model, photographs / "odd.png", "--out", tmp_path / "out", code=2)
+        assert "one score a pixel" in said
+    out.write_bytes(out.read_bytes()[:2000])
+    said = call("predict", out, photographs / "odd.png", "--out", tmp_path / "out", code=1)
+    assert "write it again with segcourse export" in said
+
+
+def test_what_export_would_refuse_at_its_end_is_refused_at_its_beginning(run, folder, tmp_path):
+    (tmp_path / "a.md").write_text("notes of mine")
+    arguments = ["export", run / "model.keras", "--out", tmp_path / "a.tflite", "--size", "64x64"]
+    assert "no model card of a.tflite. Move it, or give --no-card" in call(*arguments, code=2)
+    said = call(*arguments, "--no-card", "--keep-float", "conv1_1", code=2)
+    assert "--keep-float goes with --quantization int8" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["a.md"]
 
 
 def grey_network(path, classes=2):
@@ -372,6 +409,13 @@ def test_what_the_gpu_delegate_says_counts(run, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(tflite, "run_on_gpu_delegate", refuse)
     assert "no such operator" in call("export", run / "model.keras", *arguments, code=1)
 
+    def slow(path, images):
+        raise tflite.GpuDelegateTimeout("no answer in 300 s")
+
+    monkeypatch.setattr(tflite, "run_on_gpu_delegate", slow)
+    said = call("export", run / "model.keras", *arguments)
+    assert "no verdict. no answer in 300 s" in said, "a slow machine says nothing about the network"
+
 
 @pytest.mark.parametrize(
     "wrong, message",
@@ -419,9 +463,10 @@ def test_a_diverged_run_is_one_line(folder, tmp_path):
     assert said.count("error:") == 1 and "learning rate is too high" in said
 
 
-def test_a_damaged_model_is_one_line(tmp_path, photographs):
+def test_a_damaged_model_is_named(tmp_path, photographs):
     (tmp_path / "a.keras").write_bytes(b"nothing")
-    assert call("predict", tmp_path / "a.keras", photographs, "--out", tmp_path, code=1).startswith("error:")
+    said = call("predict", tmp_path / "a.keras", photographs, "--out", tmp_path, code=2)
+    assert "damaged, cut short" in said and "Traceback" not in said
     (tmp_path / "a.tflite").write_bytes(b"nothing")
     assert "error:" in call("predict", tmp_path / "a.tflite", photographs, "--out", tmp_path, code=1)
 

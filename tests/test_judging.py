@@ -145,9 +145,23 @@ def test_a_divisor_that_becomes_zero_is_named(tmp_path):
     assert "RSQRT divides by it" in reasons
 
 
-def test_what_float32_cannot_hold_is_named(tmp_path):
-    found = ranges_of(asking(lambda x: ops.log(x - 1e6)), tmp_path)
+@pytest.mark.parametrize("function", [lambda x: ops.log(x - 1e6), lambda x: (x - 1e6) ** 2.5])
+def test_what_float32_cannot_hold_is_named(function, tmp_path):
+    """Of a logarithm or a power, nothing but the data tells whether its result is a number."""
+    found = ranges_of(asking(lambda x: ops.nan_to_num(function(x))), tmp_path)
     assert found.problems and "nan in float32 already" in str(found)
+
+
+@pytest.mark.parametrize("height, wrong", [(-9e3, False), (-2e4, True)])
+def test_a_maximum_below_what_a_gpu_starts_from_is_named(delegate, height, wrong, tmp_path):
+    model, images = asking(lambda x: layers.MaxPooling2D(2)(1e-3 * x + height)), pictures(1, seed=1)[0]
+    path = tflite.convert(model, tmp_path / "pool.tflite", SIZE)
+    assert tflite.inspect(path).gpu_ready, "the file does not tell"
+    problems = [str(problem) for problem in tflite.float16_ranges(path, images).problems]
+    assert ["as low as -20000, where a GPU's answer is -10000" in problem for problem in problems] == [
+        True
+    ] * wrong
+    assert bool(tflite.with_cpu(path, images, delegate(path, images)).failures()) == wrong
 
 
 def test_float16_of_a_network_with_batch_normalisation():

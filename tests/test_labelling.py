@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from segcourse.cli import app
 from segcourse.datasets import DataError
 from segcourse.datasets.labels import LabelSpec
-from segcourse.runs import BadRequest, check_targets, jobs, label_file, labelling, tiles
+from segcourse.runs import BadRequest, check_targets, jobs, label_file, labelling, models, tiles
 
 SPEC = LabelSpec("two", ("ground", "thing [/b]"), ((0, 0, 0), (250, 200, 0)))
 
@@ -72,7 +72,8 @@ def test_all_of_them_at_once_by_the_command(tmp_path):
     assert result.exit_code == 1
     assert f"{len(good)} of {len(odd_pictures.PICTURES)} images labelled" in result.output
     assert result.output.count("error:") == len(odd_pictures.PICTURES) - len(good)
-    assert "names: notes.txt\n" in result.output and "scan.tif: 3 pages" in result.output
+    assert "names: notes.txt\n" in result.output and "left out, folders: more. Give" in result.output
+    assert "scan.tif: 3 pages" in result.output
     assert "names and colours are those of camvid" in result.output
     assert len(list((tmp_path / "out" / "labels").iterdir())) == len(good)
 
@@ -175,6 +176,27 @@ def test_one_picture_that_the_network_refuses_is_named_with_its_size(pictures, t
 
     with pytest.raises(DataError, match="a.png: 24x40 pixels cannot be labelled: MemoryError"):
         label_file(todo(pictures, tmp_path / "out")[0], out_of_memory, SPEC)
+
+
+def test_pictures_of_many_sizes_are_compiled_for_twice(tmp_path, monkeypatch):
+    """The second size makes TensorFlow compile for all sizes, so that no picture has to be filled up."""
+    traced = []
+
+    class Counted(keras.layers.Conv2D):
+        def call(self, inputs):
+            traced.append(tuple(inputs.shape))
+            return super().call(inputs)
+
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, Counted(2, 3, padding="same")(image))
+    monkeypatch.setattr(models, "load_model", lambda path: model)
+    label = models.Labeller(tmp_path / "model.keras")
+    traced.clear()
+    scenes = [odd_pictures.scene((side, side + 3)) for side in range(20, 34, 2)]
+    found = [label(scene) for scene in scenes]
+    assert traced == [(1, 20, 23, 3), (1, None, None, 3)]
+    for scene, ids_of_it in zip(scenes, found, strict=True):
+        np.testing.assert_array_equal(ids_of_it, np.argmax(model(scene[None]), -1)[0])
 
 
 @pytest.mark.parametrize("size", [(300, 700), (256, 257), (5, 600), (1, 1000), (513, 40)])

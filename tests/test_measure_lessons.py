@@ -15,7 +15,7 @@ HEADER_MINUTES = re.compile(r"^\|[ *]*Reading[^|]*\|\D*(\d+) minutes", re.MULTIL
 # prints these lines. A number may only fall, and goes when it is within its limit. No lesson may be added.
 EXCEPTIONS = {
     "00_start_here": {"minutes": 59, "silent_cells": 3, "long_cells": 7},
-    "01_fcn": {"seconds": 152, "long_lines": 34, "silent_cells": 5, "long_cells": 7},
+    "01_fcn": {"long_lines": 34, "silent_cells": 5, "long_cells": 7},
     "02_deeplab_v1": {"minutes": 74, "long_lines": 81, "silent_cells": 4, "long_cells": 8},
     "03_crf_as_rnn": {"minutes": 65, "long_lines": 71, "silent_cells": 6, "long_cells": 6},
     "04_unet": {"minutes": 56, "long_lines": 58, "silent_cells": 4, "long_cells": 8},

@@ -136,6 +136,16 @@ def test_mistakes_can_be_waved_through(tmp_path):
     assert report.errors and "0 (" in said[0] and "255" in said[0]
 
 
+def test_one_picture_can_be_looked_at_and_not_trained_on(tmp_path, monkeypatch):
+    root = sound(tmp_path / "set")
+    for path in [*root.glob("*/shot[1-9].png")]:
+        path.unlink()
+    monkeypatch.chdir(tmp_path)
+    assert "note: One picture alone cannot be divided into train and val" in call("check", root)
+    with pytest.raises(DataError, match="set: one picture cannot be split.*split all"):
+        datasets.load(root, "train")
+
+
 def test_a_single_split_may_show_one_class(tmp_path):
     root = build("one_class_only", tmp_path)
     assert datasets.checked(root, ("val",), report=str).errors == []

@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from segcourse import doctor, paths
+from segcourse.datasets import table
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = [r for group in PROJECT["optional-dependencies"].values() for r in group]
@@ -162,6 +163,22 @@ def test_a_missing_data_file_names_what_is_there():
         paths.data_file("results/nothing.json")
 
 
+def documents_that_messages_name():
+    """Paths in the repository that the code sends a reader to, and what these documents link to."""
+    code = "".join(path.read_text() for path in ROOT.glob("segcourse/**/*.py"))
+    found = set(re.findall(r"\b(?:data|docs)/[a-z]\w*\.md\b", code))
+    found |= {f"data/{name}" for name in re.findall(r"data_file\(['\"](\w+\.md)", code)}
+    found |= {row.card for row in table.TABLE.values()}
+    unread = list(found)
+    while unread:
+        page = ROOT / unread.pop()
+        links = re.findall(r"\]\(([^)#:]+)\)", page.read_text()) if page.suffix == ".md" else []
+        linked = {os.path.relpath(page.parent / link, ROOT) for link in links}
+        unread += linked - found
+        found |= linked
+    return found
+
+
 def test_the_wheel_is_usable_without_the_repository(tmp_path):
     """It carries the package, the results and the weights; its own copy of the data is found."""
     offline = ("--no-build-isolation", "--no-deps", "--no-index")
@@ -171,8 +188,10 @@ def test_the_wheel_is_usable_without_the_repository(tmp_path):
         names = wheel.namelist()
         wheel.extractall(tmp_path / "site")
     data = {f"segcourse/{p.relative_to(ROOT).as_posix()}" for p in ROOT.glob("data/[rw]*/*")}
+    documents = {f"segcourse/{name}" for name in documents_that_messages_name()}
     package = {p.relative_to(ROOT).as_posix() for p in ROOT.glob("segcourse/**/*.py")}
-    assert data | package | {"segcourse/py.typed"} <= set(names) and len(data) >= 2
+    assert data | documents | package | {"segcourse/py.typed"} <= set(names) and len(data) >= 2
+    assert {"segcourse/data/folder.md", "segcourse/docs/your_own_data.md"} <= documents
     assert not [name for name in names if name.startswith(("notebooks", "tests", "tools"))]
     code = "from segcourse import paths; print(paths.data_file('results/README.md'))"
     found = run_python("-c", code, cwd=tmp_path / "site")

@@ -50,8 +50,11 @@ def maps():
 
 
 def write(folder, maps, **options):
-    scores = runs.score_labels(maps[1], maps[2], len(SPEC))
-    path = runs.write_report(folder / "out", folder / "model.keras", ORIGIN, SPEC, maps, scores, **options)
+    scores, shown = (
+        runs.score_labels(maps[1], maps[2], len(SPEC)),
+        (list(zip(*maps[:2], strict=True)), maps[2]),
+    )
+    path = runs.write_report(folder / "out", folder / "model.keras", ORIGIN, SPEC, *shown, scores, **options)
     return path.read_text(encoding="utf-8")
 
 
@@ -100,6 +103,6 @@ def test_the_curves_of_the_run_are_drawn_if_there_are_any(epochs, tmp_path, maps
 def test_a_list_of_250_classes_and_one_picture(tmp_path, maps):
     many = LabelSpec("many", tuple(f"class {i}" for i in range(250)), ((1, 2, 3),) * 250)
     one = tuple(each[:1] for each in maps)
-    scores = runs.score_labels(one[1], one[2], 250)
-    text = runs.write_report(tmp_path, tmp_path / "m.keras", ORIGIN, many, one, scores).read_text()
+    scores, shown = runs.score_labels(one[1], one[2], 250), ([(one[0][0], one[1][0])], one[2])
+    text = runs.write_report(tmp_path, tmp_path / "m.keras", ORIGIN, many, *shown, scores).read_text()
     assert "all 1." in text and text.count("absent") == 248

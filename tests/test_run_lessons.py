@@ -44,6 +44,11 @@ def test_outputs_are_saved_and_a_second_run_changes_nothing(lesson):
     assert without_seconds(path) == saved
 
 
+def test_the_seconds_are_those_of_all_cells_together(lesson):
+    slow = "import time\ntime.sleep(0.4)"
+    assert run_lessons.run_lesson(lesson(slow, slow, "x = 1"), lambda line: None) >= 0.8
+
+
 def without_seconds(path):
     return re.sub(r'"seconds": \d+', "", path.read_text(encoding="utf-8"))
 

@@ -70,7 +70,7 @@ def test_every_picture_in_order(root):
 
 
 def test_grey_is_brightness_in_three_channels(root):
-    image, _ = datasets.Stream(root, "val", grey=True)[0]
+    image, _ = datasets.Stream(root, "val").in_grey()[0]
     expected = np.array(Image.fromarray(datasets.load(root, "val")[0][0]).convert("L"))
     np.testing.assert_array_equal(image, np.repeat(expected[..., None], 3, -1))
 
@@ -89,7 +89,7 @@ def test_pictures_of_different_sizes_are_trained_on_crops_and_scored_one_by_one(
     assert same(stream.epochs(3, crop=(16, 20), seed=1)(0), stream.epochs(3, augment=crop, seed=1)(0))
     assert [tuple(image.shape[1:3]) for image, _ in stream.batches(1)][3] == (30, 40)
     for refused in (lambda: stream.epochs(2), lambda: stream.batches(2)):
-        with pytest.raises(DataError, match="2 different sizes.*--size HEIGHTxWIDTH.*random crops"):
+        with pytest.raises(DataError, match="2 different sizes.*--size HEIGHTxWIDTH.*--crop"):
             refused()
 
 
@@ -138,7 +138,7 @@ def test_memory_does_not_grow_with_the_set(root, monkeypatch):
     """No more pictures are decoded ahead than the readers, the views and the two batches in waiting hold."""
     stream = datasets.Stream(root, "all")
     count, batch, decoded = 400, 2, []
-    stream._pairs, stream._sizes = stream._pairs[:1] * count, stream._sizes[:1] * count
+    stream._pairs, stream.sizes = stream._pairs[:1] * count, stream.sizes[:1] * count
     read = stream._folder.read
     monkeypatch.setattr(stream._folder, "read", lambda *pair: decoded.append(1) or read(*pair))
     batches = iter(stream.epochs(batch)(0))

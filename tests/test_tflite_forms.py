@@ -1,5 +1,7 @@
 """`inspect` and `convert`'s repairs against the GPU delegate, over the small files of `tflite_forms.py`."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from delegate_table import disagrees, on_cpu
@@ -15,9 +17,10 @@ REPAIRED = {name: made for name, content in CONTENTS.items() if (made := repaire
 
 
 def broken(content):
-    """Names of the rules that a file breaks."""
+    """Names of the rules that a file breaks; "input" where the size or the number of its images is open."""
     graph = Graph(read(content))
-    return {rule.__name__ for node in graph.nodes for rule in rules.RULES if rule(node, graph)}
+    found = {rule.__name__ for node in graph.nodes for rule in rules.RULES if rule(node, graph)}
+    return found | {problem.operator for problem in rules.problems(graph)} & {"input"}
 
 
 def on_gpu(contents, folder):
@@ -40,19 +43,32 @@ def as_repaired(delegate, tmp_path_factory):
     return on_gpu(REPAIRED, tmp_path_factory.mktemp("repaired"))
 
 
-def test_every_rule_has_a_pair():
-    assert {form.breaks for form in FORMS.values()} - {None} >= {r.__name__ for r in rules.RULES} - NO_FORM
-    fine = {
-        n.operator for name, c in CONTENTS.items() if not FORMS[name].breaks for n in Graph(read(c)).nodes
-    }
-    for name, form in FORMS.items():
-        if form.breaks and form.breaks not in ("unknown", "rank"):
-            assert fine & {node.operator for node in Graph(read(CONTENTS[name])).nodes}, name
+def operators(content):
+    """Names of the operators of a file."""
+    return {node.operator for node in Graph(read(content)).nodes}
 
 
-# Both files of a pair would be of the converter: see test_gpu_delegate.py ("dynamic batch"), and a file that
-# LiteRT itself refuses.
-NO_FORM = {"dynamic", "corners"}
+@cache
+def taken_in_a_form():
+    """The operators of all files that the delegate computes rightly."""
+    fine = (content for name, content in CONTENTS.items() if not FORMS[name].breaks)
+    return set().union(*map(operators, (*fine, *REPAIRED.values())))
+
+
+@pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.__name__)
+def test_every_rule_has_a_pair_for_every_operator_that_it_speaks_of(rule):
+    """One file that the delegate takes and one that it does not: what it does is tested below."""
+    graphs = [Graph(read(CONTENTS[name])) for name, form in FORMS.items() if form.breaks == rule.__name__]
+    broken_by = {node.operator for graph in graphs for node in graph.nodes if rule(node, graph)}
+    spoken_of = getattr(rule, "operators", frozenset())
+    assert broken_by >= spoken_of and broken_by, spoken_of - broken_by
+    assert taken_in_a_form() >= spoken_of, spoken_of - taken_in_a_form()
+
+
+def test_every_operator_that_a_gpu_has_is_taken_in_a_form_and_every_fix_is_of_one_that_it_lacks():
+    assert taken_in_a_form() >= rules.GPU_OPERATORS, rules.GPU_OPERATORS - taken_in_a_form()
+    lacked = set().union(*(operators(CONTENTS[n]) for n, f in FORMS.items() if f.breaks == "unknown"))
+    assert lacked >= set(rules.FIXES), set(rules.FIXES) - lacked
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -106,6 +106,14 @@ def test_labels_need_several_classes_and_no_more_than_bytes_have(tmp_path):
         tflite.convert(small_network(300), tmp_path / "x.tflite", SIZE, output="labels")
 
 
+def test_a_file_of_one_score_a_pixel_has_no_labels(tmp_path):
+    path = tflite.convert(small_network(1), tmp_path / "one.tflite", SIZE)
+    assert tflite.Runner(path)(IMAGES).shape == (2, *SIZE, 1)
+    assert tflite.compare(small_network(1), path, IMAGES).failures() == []
+    with pytest.raises(ValueError, match=r"one score a pixel.*runner\(images\)\[..., 0\] > 0"):
+        tflite.Runner(path).labels(IMAGES)
+
+
 # Several outputs, other forms of models
 
 
@@ -290,6 +298,30 @@ def test_what_is_no_array_of_images_is_named(kind, path, tmp_path):
         tflite.Runner(path)(images)
     with pytest.raises(ValueError, match=f"representative_data.*{message}"):
         tflite.convert(small_network(), tmp_path / "x.tflite", SIZE, "int8", images)
+
+
+JUDGES = {
+    "compare": lambda path, images: tflite.compare(small_network(), path, images),
+    "with_cpu": lambda path, images: tflite.with_cpu(path, images, np.zeros((2, *SIZE, CLASSES))),
+    "float16_ranges": tflite.float16_ranges,
+    "benchmark": lambda path, images: tflite.benchmark(path, images, runs=1),
+    "miou_drop": lambda path, images: tflite.miou_drop(path, path, images, np.zeros((2, *SIZE), int)),
+    "layer_errors": lambda path, images: tflite.layer_errors(small_network(), path, path, images),
+}
+
+
+@pytest.mark.parametrize("reader", JUDGES)
+@pytest.mark.parametrize("kind", ["endless iterator", "tf.data", "two sizes"])
+def test_every_function_names_what_is_no_array_of_images(reader, kind, path):
+    images, message = NO_ARRAYS[kind]
+    with pytest.raises(ValueError, match=message):
+        JUDGES[reader](path, images)
+
+
+@pytest.mark.parametrize("reader", JUDGES)
+def test_the_home_folder_is_known_everywhere(reader, path, monkeypatch):
+    monkeypatch.setenv("HOME", str(path.parent))
+    assert JUDGES[reader](f"~/{path.name}", IMAGES)
 
 
 def test_lists_and_tensors_are_images(path):

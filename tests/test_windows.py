@@ -109,6 +109,12 @@ def test_grey_is_pillows_and_keeps_grey():
     np.testing.assert_array_equal(files.grey(levels)[:, 0], levels[:, 0])
 
 
+def test_one_score_a_pixel_is_no_choice_of_classes():
+    network = Network(keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(1, 1)]))
+    with pytest.raises(ValueError, match="one score a pixel.*the background too"):
+        network.labels(pictures((32, 32)))
+
+
 def test_one_size_alone_serves_what_it_covers():
     network = Network(threshold((284, 316, 1)))
     assert network.size == (284, 316) and network.window((96, 128)).size == (284, 316)

@@ -11,6 +11,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from segcourse.tflite.rules import VERSIONS
+
 _OPTIONS = {
     **{
         name: name.capitalize()
@@ -18,7 +20,9 @@ _OPTIONS = {
     },
     **{name: name.capitalize() for name in ("SPLIT", "PACK", "UNPACK", "CUMSUM", "SQUEEZE", "CONCATENATION")},
     **dict.fromkeys(("MAX_POOL_2D", "AVERAGE_POOL_2D"), "Pool2D"),
-    **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "REDUCE_ANY"), "Reducer"),
+    **dict.fromkeys(
+        ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "REDUCE_ANY", "REDUCE_ALL"), "Reducer"
+    ),
     "CONV_2D": "Conv2D",
     "DEPTHWISE_CONV_2D": "DepthwiseConv2D",
     "TRANSPOSE_CONV": "TransposeConv",
@@ -33,12 +37,16 @@ _OPTIONS = {
     "SPACE_TO_DEPTH": "SpaceToDepth",
     "DEPTH_TO_SPACE": "DepthToSpace",
     "ARG_MAX": "ArgMax",
+    "SHAPE": "Shape",
 }
 MAP = (1, 8, 8, 4)
 
 
 class Sketch:
-    """A TFLite file in the making, from one input; tensors are numbers."""
+    """A TFLite file in the making, from one input; tensors are numbers.
+
+    A side of None is one that the file leaves open; it is 1 until somebody resizes it.
+    """
 
     def __init__(self, shape=MAP):
         self.model, self.graph = schema.ModelT(), schema.SubGraphT()
@@ -52,7 +60,9 @@ class Sketch:
 
     def _tensor(self, shape, dtype, buffer=0):
         tensor = schema.TensorT()
-        tensor.shape, tensor.buffer = np.array(shape, np.int32), buffer
+        tensor.shape, tensor.buffer = np.array([n or 1 for n in shape], np.int32), buffer
+        if None in shape:
+            tensor.shapeSignature = np.array([n or -1 for n in shape], np.int32)
         tensor.type = getattr(schema.TensorType, str(np.dtype(dtype)).upper())
         tensor.name = f"t{len(self.graph.tensors)}".encode()
         self.graph.tensors.append(tensor)
@@ -65,7 +75,10 @@ class Sketch:
         return self._tensor(values.shape, values.dtype, len(self.model.buffers) - 1)
 
     def op(self, name, inputs, shape=None, dtype="float32", version=1, **options):
-        """The result of an operator, of the first input's shape by default; a list of shapes gives a list."""
+        """The result of an operator, of the first input's shape by default.
+
+        A list of shapes gives a list of results, of one dtype or of a list of them.
+        """
         inputs = [i if type(i) is int else self._constant(np.asarray(i)) for i in inputs]
         code, operator = schema.OperatorCodeT(), schema.OperatorT()
         code.builtinCode = getattr(schema.BuiltinOperator, name)
@@ -79,7 +92,8 @@ class Sketch:
         for option, value in options.items():
             setattr(operator.builtinOptions, option, value)
         shapes = shape if isinstance(shape, list) else [self.shape(inputs[0]) if shape is None else shape]
-        outputs = [self._tensor(s, dtype) for s in shapes]
+        dtypes = dtype if isinstance(dtype, list) else [dtype] * len(shapes)
+        outputs = [self._tensor(*pair) for pair in zip(shapes, dtypes, strict=True)]
         operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
         self.graph.operators.append(operator)
         return outputs if isinstance(shape, list) else outputs[0]
@@ -123,6 +137,11 @@ class Form:
 FORMS = {}
 
 
+def blocks():
+    """What SPACE_TO_BATCH_ND and its inverse take beside the image: 2x2 blocks, nothing around them."""
+    return ints(2, 2), around((0, 0), (0, 0))
+
+
 def form(name, draw, breaks=None, shape=MAP):
     assert name not in FORMS, name
     FORMS[name] = Form(draw, breaks, shape)
@@ -130,6 +149,7 @@ def form(name, draw, breaks=None, shape=MAP):
 
 def image(shape):
     """Input of a form: a wave with noise, so that whole regions are negative, float32."""
+    shape = tuple(n or 1 for n in shape)
     waves = [np.sin(2 * np.pi * np.arange(n) / n + 0.7 * axis) for axis, n in enumerate(shape)]
     total = sum(np.ix_(*waves))
     noise = np.random.default_rng(1).uniform(-0.7, 0.7, shape)
@@ -167,12 +187,28 @@ for _name in ("LOG", "SQRT", "RSQRT"):
 for _name in ("L2_NORMALIZATION", "LOG_SOFTMAX", "ZEROS_LIKE", "RELU_0_TO_1"):
     form(_name, lambda s, n=_name: s.op(n, [s.image]), "unknown")
 form("SQUEEZE", lambda s: s.op("SQUEEZE", [s.image], (8, 8, 4), squeezeDims=ints(0)), "unknown")
+form(
+    "EXPAND_DIMS",
+    lambda s: s.op("EXPAND_DIMS", [s.op("RESHAPE", [s.image, ints(8, 8, 4)], MAP[1:]), np.int32(0)], MAP),
+    "unknown",
+)
+form("SHAPE", lambda s: s.to_float(s.op("SHAPE", [s.image], (4,), "int32", outType=2)), "unknown")
+form(
+    "BROADCAST_TO",
+    lambda s: s.op("BROADCAST_TO", [s.image, ints(2, 8, 8, 4)], (2, 8, 8, 4), version=2),
+    "unknown",
+)
+BLOCKS = (4, 4, 4, 4)
+form("SPACE_TO_BATCH_ND", lambda s: s.op("SPACE_TO_BATCH_ND", [s.image, *blocks()], BLOCKS), "unknown")
+form("BATCH_TO_SPACE_ND", lambda s: s.op("BATCH_TO_SPACE_ND", [s.image, *blocks()], MAP), "unknown", BLOCKS)
 
 
-def _compared(s, name, a, b):
-    boolean = name in ("EQUAL", "NOT_EQUAL", "LESS", "GREATER_EQUAL", "LESS_EQUAL", "GREATER")
-    made = s.op(name, [a, b], MAP, "bool" if boolean else "float32")
-    return s.to_float(made) if boolean else made
+COMPARISONS = ("EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL")
+
+
+def _compared(s, name, a, b, shape=MAP):
+    made = s.op(name, [a, b], shape, "bool" if name in COMPARISONS else "float32")
+    return s.to_float(made) if name in COMPARISONS else made
 
 
 _BINARY = """
@@ -219,7 +255,6 @@ for _shape, _constant, _rule in (
     ((6, 8, 4), (6, 1, 1), "batch_constants"),
     ((6, 8, 4), (6, 8, 4), "batch_constants"),
     ((6, 4), (4,), None),
-    ((6, 4), (6, 1), "batch_constants"),
     ((4,), (4,), "batch_constants"),
     ((4,), (), None),
 ):
@@ -230,6 +265,23 @@ for _shape, _constant, _rule in (
         ),
         _rule,
         (1,) * (4 - len(_shape)) + _shape,
+    )
+
+
+for _name in _BINARY.split():
+    # Whole numbers, of which some are equal; the CPU's ATAN2 does not broadcast.
+    _constant = np.round(np.abs(number(6, 4 if _name == "ATAN2" else 1)))
+    form(
+        f"{_name} of (6, 4) and a constant {_constant.shape}",
+        lambda s, n=_name, k=_constant: _compared(
+            s,
+            n,
+            s.op("ROUND", [s.op("EXP", [s.op("RESHAPE", [s.image, ints(6, 4)], (6, 4))])]),
+            k,
+            (6, 4),
+        ),
+        "batch_constants",
+        (1, 1, 6, 4),
     )
 
 
@@ -257,6 +309,17 @@ for _name, _left, _shape, _rule in (
     )
 
 
+for _name in sorted({*_BINARY.split()} - {"POW", "SQUARED_DIFFERENCE", "ATAN2"}):
+    for _shape, _rule in (((1, 1, 1, 4), None), ((8, 4), "integer_constants")):
+        form(
+            f"int32 {_name} with a constant {_shape}",
+            lambda s, n=_name, k=_shape: s.to_float(
+                s.op(n, [_whole(s), _int(k)], MAP, "bool" if n in COMPARISONS else "int32")
+            ),
+            _rule,
+        )
+
+
 def _int(shape):
     return np.arange(1, 1 + int(np.prod(shape)), dtype=np.int32).reshape(shape)
 
@@ -265,28 +328,38 @@ for _name, _constant in (("SQUARED_DIFFERENCE", 3), ("POW", 2)):
     form(
         f"int32 {_name}",
         lambda s, n=_name, k=_constant: s.to_float(s.op(n, [_whole(s), np.int32(k)], MAP, "int32")),
-        "dtype",
+        "float_only",
     )
+
+
+def positive(s):
+    return s.op("GREATER", [s.image, np.float32(0)], dtype="bool")
+
+
+def small(s):
+    return s.op("LESS", [s.image, np.float32(1)], dtype="bool")
+
+
 for _name in ("LOGICAL_AND", "LOGICAL_OR"):
+
+    def _logical(s, right, left=positive, name=_name):
+        return s.to_float(s.op(name, [left(s) if callable(left) else left, right], MAP, "bool"))
+
+    form(_name, lambda s, made=_logical: made(s, small(s)))
+    form(f"{_name}, constant (1, 1, 1, 4)", lambda s, made=_logical: made(s, _mask(1, 1, 1, 4)))
+    form(f"{_name}, constant (4,)", lambda s, made=_logical: made(s, _mask(4)), "integer_constants")
     form(
-        _name,
-        lambda s, n=_name: s.to_float(
-            s.op(
-                n,
-                [
-                    s.op("GREATER", [s.image, np.float32(0)], dtype="bool"),
-                    s.op("LESS", [s.image, np.float32(1)], dtype="bool"),
-                ],
-                dtype="bool",
-            )
-        ),
+        f"{_name} of a mask with itself",
+        lambda s, n=_name: s.to_float(s.op(n, [positive(s)] * 2, MAP, "bool")),
+        "twins",
     )
-form(
-    "LOGICAL_NOT",
-    lambda s: s.to_float(
-        s.op("LOGICAL_NOT", [s.op("LESS", [s.image, np.float32(1)], dtype="bool")], dtype="bool")
-    ),
-)
+form("LOGICAL_NOT", lambda s: s.to_float(s.op("LOGICAL_NOT", [small(s)], dtype="bool")))
+
+
+def _mask(*shape):
+    return np.arange(np.prod(shape)).reshape(shape) % 2 == 0
+
+
 for _base, _rule in (
     (2.0, "powers"),
     (3.0, "powers"),
@@ -323,14 +396,59 @@ for _shape, _rule in (
     ((1, 8, 4), "prelu"),
 ):
     form(f"PRELU {_shape}", lambda s, k=_shape: s.op("PRELU", [s.image, number(*k)]), _rule)
-for _shape, _rule in (((), None), (MAP, None), ((4,), "selection"), ((1, 1, 1, 4), "selection")):
+for _name in ("SELECT", "SELECT_V2"):
+    form(
+        f"{_name} of two maps",
+        lambda s, n=_name: s.op(n, [positive(s), s.image, s.op("EXP", [s.image])], MAP),
+    )
+    form(f"{_name} of a map and {MAP}", lambda s, n=_name: s.op(n, [positive(s), s.image, number(*MAP)], MAP))
+    form(f"{_name} of a map twice", lambda s, n=_name: s.op(n, [positive(s), s.image, s.image], MAP), "twins")
+for _shape, _rule in (((), None), ((4,), "selection"), ((1, 1, 1, 4), "selection")):
     form(
         f"SELECT_V2 of a map and {_shape}",
-        lambda s, k=_shape: s.op(
-            "SELECT_V2", [s.op("GREATER", [s.image, np.float32(0)], dtype="bool"), s.image, number(*k)]
-        ),
+        lambda s, k=_shape: s.op("SELECT_V2", [positive(s), s.image, number(*k)], MAP),
         _rule,
     )
+form(
+    "SELECT_V2 of a map and its mean",
+    lambda s: s.op(
+        "SELECT_V2",
+        [positive(s), s.image, s.op("MEAN", [s.image, ints(3)], sized(MAP, c=1), keepDims=True)],
+        MAP,
+    ),
+    "selection",
+)
+for _shape, _rule in (
+    ((), None),
+    ((1,), None),
+    (MAP, None),
+    ((1, 8, 8, 1), None),
+    ((1, 1, 1, 4), None),
+    ((4,), "selection"),
+    ((8, 1, 1), "selection"),
+    ((8, 8, 4), "selection"),
+):
+    form(
+        f"SELECT_V2 by a constant {_shape}",
+        lambda s, k=_shape: s.op("SELECT_V2", [_mask(*k), s.image, s.op("EXP", [s.image])], MAP),
+        _rule,
+    )
+form(
+    "SELECT_V2 by the sign of the mean",
+    lambda s: s.op(
+        "SELECT_V2",
+        [
+            s.op(
+                "GREATER",
+                [s.op("MEAN", [s.image, ints(3)], sized(MAP, c=1), keepDims=True), np.float32(0)],
+                dtype="bool",
+            ),
+            s.image,
+            s.op("EXP", [s.image]),
+        ],
+        MAP,
+    ),
+)
 
 # Convolutions and pooling
 
@@ -344,6 +462,12 @@ def conv(s, x, filters=6, kernel=3, valid=False, per=None, **options):
     weights = number(filters, kernel, kernel, per or c)
     arguments = {**PLAIN, "padding": int(valid), **options}
     return s.op("CONV_2D", [x, weights, number(filters)], (1, h - lost, w - lost, filters), **arguments)
+
+
+def connected(s, x, **options):
+    shape = sized(s.shape(x), c=6)
+    weights = number(6, s.shape(x)[-1])
+    return s.op("FULLY_CONNECTED", [x, weights, number(6)], shape, keepNumDims=True, **options)
 
 
 def depthwise(s, x, **options):
@@ -372,8 +496,29 @@ for _name, _code in ACTIVATIONS.items():
     form(
         f"depthwise with {_name}", lambda s, a=_code: depthwise(s, s.image, fusedActivationFunction=a), _rule
     )
-    form(f"pooling with {_name}", lambda s, a=_code: pool(s, s.image, fusedActivationFunction=a), _rule)
-    for _operator in ("ADD", "MUL", "SUB"):
+    for _operator in ("MAX_POOL_2D", "AVERAGE_POOL_2D"):
+        form(
+            f"{_operator} with {_name}",
+            lambda s, n=_operator, a=_code: pool(s, s.image, n, fusedActivationFunction=a),
+            _rule,
+        )
+    if not _rule:
+        form(
+            f"FULLY_CONNECTED with {_name}",
+            lambda s, a=_code: connected(s, s.image, fusedActivationFunction=a),
+        )
+    form(
+        f"CONCATENATION with {_name}",
+        lambda s, a=_code: s.op(
+            "CONCATENATION",
+            [s.image, s.op("NEG", [s.image])],
+            sized(MAP, c=8),
+            axis=3,
+            fusedActivationFunction=a,
+        ),
+        "activation" if _code else None,
+    )
+    for _operator in ("ADD", "MUL", "SUB", "DIV"):
         form(
             f"{_operator} with {_name}",
             lambda s, n=_operator, a=_code: s.op(
@@ -488,7 +633,6 @@ for _name, _draw, _rule in (
     ),
     ("MIRROR_PAD reflect", lambda s: s.op("MIRROR_PAD", [s.image, RIM], (1, 10, 10, 4), mode=0), None),
     ("MIRROR_PAD symmetric", lambda s: s.op("MIRROR_PAD", [s.image, RIM], (1, 10, 10, 4), mode=1), "mirror"),
-    ("int32 PAD", lambda s: s.to_float(s.op("PAD", [_whole(s), RIM], (1, 10, 10, 4), "int32")), "dtype"),
 ):
     form(_name, _draw, _rule)
 
@@ -508,6 +652,13 @@ for _shape in ((8, 8, 4), (8, 4), (4,)):
         "padding_axes",
         (1,) * (4 - len(_shape)) + _shape,
     )
+
+form(
+    "PADV2 of (8, 4)",
+    lambda s: padded(s, s.op("RESHAPE", [s.image, ints(8, 4)], (8, 4)), 3, around((1, 2), (1, 2))),
+    "padding_axes",
+    (1, 1, 8, 4),
+)
 
 # Matrices, sums, softmax
 
@@ -537,6 +688,12 @@ for _left, _right, _adjoint, _rule in (
         _rule,
         (1, 1, 1, int(np.prod(_left) + np.prod(_right))),
     )
+form(
+    "BATCH_MATMUL of a map with itself",
+    lambda s: s.op("BATCH_MATMUL", [s.image, s.image], (1, 2, 4, 4)),
+    "twins",
+    (1, 2, 4, 4),
+)
 form("BATCH_MATMUL with weights", lambda s: s.op("BATCH_MATMUL", [s.image, number(4, 5)], sized(MAP, c=5)))
 form(
     "BATCH_MATMUL with weights, transposed",
@@ -548,10 +705,6 @@ form(
     lambda s: s.op("BATCH_MATMUL", [number(1, 8, 5, 8), s.image], (1, 8, 5, 4)),
     "products",
 )
-form(
-    "FULLY_CONNECTED",
-    lambda s: s.op("FULLY_CONNECTED", [s.image, number(6, 4), number(6)], sized(MAP, c=6), keepNumDims=True),
-)
 for _name in ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD"):
     for _axes in ((1,), (3,), (1, 2), (1, 2, 3), (0,)):
         for _keep in (True, False):
@@ -562,23 +715,13 @@ for _name in ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD"):
                     n, [s.image, ints(*a)], shape, keepDims=k
                 ),
             )
-form(
-    "REDUCE_ANY",
-    lambda s: s.to_float(
-        s.op(
-            "REDUCE_ANY",
-            [s.op("GREATER", [s.image, np.float32(1)], dtype="bool"), ints(3)],
-            (1, 8, 8, 1),
-            "bool",
-            keepDims=True,
-        )
-    ),
-)
-form(
-    "int32 MEAN",
-    lambda s: s.to_float(s.op("MEAN", [_whole(s), ints(3)], (1, 8, 8, 1), "int32", keepDims=True)),
-    "dtype",
-)
+for _name in ("REDUCE_ANY", "REDUCE_ALL"):
+    form(
+        _name,
+        lambda s, n=_name: s.to_float(
+            s.op(n, [positive(s), ints(3)], sized(MAP, c=1), "bool", keepDims=True)
+        ),
+    )
 form("SOFTMAX", lambda s: s.op("SOFTMAX", [s.image], beta=1.0))
 form("SOFTMAX beta 2", lambda s: s.op("SOFTMAX", [s.image], beta=2.0), "temperature")
 form("CUMSUM", lambda s: s.op("CUMSUM", [s.image, np.int32(2)]))
@@ -601,6 +744,22 @@ def _negative(s):
 FIVE = (1, 8, 8, 5)
 form("ARG_MAX of 5 negative", lambda s: largest(s, _negative(s)), "filling", shape=FIVE)
 form("ARG_MAX of 4 negative", lambda s: largest(s, _negative(s)))
+
+
+def two_largest(s, values):
+    shape = sized(s.shape(values), c=2)
+    made, indices = s.op("TOPK_V2", [values, np.int32(2)], [shape, shape], ["float32", "int32"])
+    return [made, s.to_float(indices)]
+
+
+for _channels, _rule in ((3, "filling"), (4, None), (5, "filling"), (8, None)):
+    form(f"TOPK_V2 of {_channels}", lambda s: two_largest(s, s.image), _rule, sized(MAP, c=_channels))
+form(
+    "TOPK_V2 of 5 probabilities",
+    lambda s: two_largest(s, s.op("SOFTMAX", [s.image], beta=1.0)),
+    "filling",
+    FIVE,
+)
 form("ARG_MAX of 5 positive", lambda s: largest(s, s.op("EXP", [s.image])), "filling", shape=FIVE)
 form("ARG_MAX of 5 probabilities", lambda s: largest(s, s.op("SOFTMAX", [s.image], beta=1.0)), shape=FIVE)
 form("ARG_MAX over the width of 5 negative", lambda s: largest(s, _negative(s), 2), shape=FIVE)
@@ -619,6 +778,31 @@ form(
     "ARG_MAX int64",
     lambda s: s.op("ARG_MAX", [s.image, np.int32(3)], MAP[:3], "int64", outputType=4),
     "dtype",
+)
+
+# Of whole numbers, what computes with floats alone
+
+WIDER = (1, 10, 10, 4)
+for _name, _rest, _shape, _options in (
+    ("CUMSUM", [np.int32(2)], MAP, {}),
+    ("MEAN", [ints(3)], sized(MAP, c=1), {"keepDims": True}),
+    ("MIRROR_PAD", [RIM], WIDER, {"mode": 0}),
+    ("PAD", [RIM], WIDER, {}),
+    ("PADV2", [RIM, np.int32(3)], WIDER, {}),
+    ("RESIZE_NEAREST_NEIGHBOR", [ints(16, 16)], (1, 16, 16, 4), {}),
+    ("SPACE_TO_DEPTH", [], (1, 4, 4, 16), {"blockSize": 2}),
+):
+    form(
+        f"int32 {_name}",
+        lambda s, n=_name, r=_rest, k=_shape, o=_options: s.to_float(
+            s.op(n, [_whole(s), *r], k, "int32", **o)
+        ),
+        "float_only",
+    )
+form(
+    "int32 SPLIT",
+    lambda s: s.to_float(s.op("SPLIT", [np.int32(3), _whole(s)], [HALF, HALF], "int32", numSplits=2)[1]),
+    "float_only",
 )
 
 # Moving
@@ -681,6 +865,29 @@ for _name, _draw, _rule in (
     ("rank 5", lambda s: s.op("RESHAPE", [s.image, ints(1, 8, 2, 4, 4)], (1, 8, 2, 4, 4)), "rank"),
 ):
     form(_name, _draw, _rule)
+
+
+def _computed_shape(s):
+    """A reshape to the image's own shape, which the file computes from the image."""
+    whole = s.op(
+        "CAST", [s.op("SLICE", [s.image, ints(0, 0, 0, 0), ints(1, 1, 1, 4)], (1, 1, 1, 4))], dtype="int32"
+    )
+    nothing = s.op("MUL", [whole, np.int32(0)], dtype="int32")
+    sides = s.op("ADD", [nothing, ints(*MAP).reshape(1, 1, 1, 4)], dtype="int32")
+    return s.op("RESHAPE", [s.image, s.op("RESHAPE", [sides, ints(4)], (4,), "int32")], (None,) * 4)
+
+
+form("a computed shape", _computed_shape, "dynamic")
+
+
+def _in_8_bits(s):
+    quantized, numbers = s.op("QUANTIZE", [s.image], dtype="int8"), schema.QuantizationParametersT()
+    numbers.scale, numbers.zeroPoint = np.array([0.02], np.float32), np.array([3], np.int64)
+    s.graph.tensors[quantized].quantization = numbers
+    return s.op("DEQUANTIZE", [quantized])
+
+
+form("QUANTIZE and DEQUANTIZE", _in_8_bits)
 for _axis in (1, 2, 3):
     for _count in (2, 3):
         form(
@@ -708,9 +915,20 @@ def parts(s):
     return s.op("SPLIT", [np.int32(3), s.image], [HALF, HALF], numSplits=2)
 
 
+def unequal_parts(s):
+    shapes = [sized(MAP, c=1), sized(MAP, c=3)]
+    return s.op("SPLIT_V", [s.image, ints(1, 3), np.int32(3)], shapes, numSplits=2)
+
+
 for _name, _draw, _rule in (
     ("SPLIT, one part", lambda s: s.op("NEG", [parts(s)[1]]), None),
     ("SPLIT, gated", lambda s: (lambda a, b: s.op("MUL", [a, s.op("LOGISTIC", [b])]))(*parts(s)), None),
+    ("SPLIT_V, one part", lambda s: s.op("NEG", [unequal_parts(s)[1]]), None),
+    (
+        "SPLIT_V, CONCATENATION",
+        lambda s: s.op("CONCATENATION", unequal_parts(s)[::-1], MAP, axis=3),
+        "splitting",
+    ),
     ("SPLIT, SUB", lambda s: s.op("SUB", parts(s)), "splitting"),
     ("SPLIT, ADD", lambda s: s.op("ADD", parts(s)), "splitting"),
     (
@@ -751,6 +969,14 @@ for _name, _draw, _rule in (
 # Several outputs, of which one is also read
 
 
+def plus_four(s, x):
+    return s.op("ADD", [x, number(4)])
+
+
+def plus_one(s, x):
+    return s.op("ADD", [x, np.float32(1)])
+
+
 def read_output(s, first, second):
     made = first(s)
     return [made, second(s, made)]
@@ -761,13 +987,13 @@ for _name, _first, _second, _rule in (
     (
         "conv, then ADD",
         lambda s: conv(s, s.image, 4),
-        lambda s, x: s.op("ADD", [x, number(4)]),
+        plus_four,
         "lost_output",
     ),
     (
         "conv-ReLU, then ADD",
         lambda s: conv(s, s.image, 4, fusedActivationFunction=1),
-        lambda s, x: s.op("ADD", [x, number(4)]),
+        plus_four,
         None,
     ),
     ("MUL, then conv", lambda s: s.op("MUL", [s.image, number(4)]), lambda s, x: conv(s, x), "lost_output"),
@@ -779,6 +1005,65 @@ for _name, _first, _second, _rule in (
     ),
     ("ADD, then same conv", lambda s: s.op("ADD", [s.image, number(4)]), lambda s, x: conv(s, x), None),
     ("PAD, then conv", lambda s: padded(s, s.image), lambda s, x: conv(s, x, valid=True), "lost_output"),
+    (
+        "PADV2 0, then conv",
+        lambda s: padded(s, s.image, 0),
+        lambda s, x: conv(s, x, valid=True),
+        "lost_output",
+    ),
     ("PAD, then NEG", lambda s: padded(s, s.image), lambda s, x: s.op("NEG", [x]), None),
+    ("depthwise, then ADD", lambda s: depthwise(s, s.image), plus_four, "lost_output"),
+    ("depthwise, then ReLU", lambda s: depthwise(s, s.image), lambda s, x: s.op("RELU", [x]), None),
+    ("TRANSPOSE_CONV, then ADD", lambda s: upsample(s, s.image, 16, 2, 2), plus_one, "lost_output"),
+    (
+        "TRANSPOSE_CONV, then NEG",
+        lambda s: upsample(s, s.image, 16, 2, 2),
+        lambda s, x: s.op("NEG", [x]),
+        None,
+    ),
+    ("FULLY_CONNECTED, then ADD", lambda s: connected(s, s.image), plus_one, "lost_output"),
+    ("FULLY_CONNECTED, then NEG", lambda s: connected(s, s.image), lambda s, x: s.op("NEG", [x]), None),
+    (
+        "BATCH_MATMUL, then ADD",
+        lambda s: s.op("BATCH_MATMUL", [s.image, number(4, 4)], MAP),
+        plus_four,
+        "lost_output",
+    ),
+    (
+        "BATCH_MATMUL, then NEG",
+        lambda s: s.op("BATCH_MATMUL", [s.image, number(4, 4)], MAP),
+        lambda s, x: s.op("NEG", [x]),
+        None,
+    ),
 ):
     form(f"output and read: {_name}", lambda s, a=_first, b=_second: read_output(s, a, b), _rule)
+
+# Versions: the highest that the delegate takes, and the next
+
+
+def _versions(s):
+    """Operator -> a function of a version that draws it."""
+    x, wide, both = s.image, (1, 16, 16, 4), sized(MAP, c=8)
+    sides = ints(16, 16)
+    unary = ("RELU", "RELU6", "LOGISTIC", "TANH")
+    return {
+        **{name: lambda v, n=name: s.op(n, [x], version=v) for name in unary},
+        "RSQRT": lambda v: s.op("RSQRT", [s.op("EXP", [x])], version=v),
+        "SUB": lambda v: s.op("SUB", [x, np.float32(1)], version=v),
+        "STRIDED_SLICE": lambda v: sliced(s, (0, 1, 2, 0), (1, 7, 8, 4), version=v),
+        "MAX_POOL_2D": lambda v: pool(s, x, version=v),
+        "AVERAGE_POOL_2D": lambda v: pool(s, x, "AVERAGE_POOL_2D", version=v),
+        "RESIZE_BILINEAR": lambda v: s.op("RESIZE_BILINEAR", [x, sides], wide, version=v),
+        "RESIZE_NEAREST_NEIGHBOR": lambda v: s.op("RESIZE_NEAREST_NEIGHBOR", [x, sides], wide, version=v),
+        "TRANSPOSE_CONV": lambda v: upsample(s, x, 16, 4, 2, version=v),
+        "PAD": lambda v: s.op("PAD", [x, RIM], WIDER, version=v),
+        "PADV2": lambda v: s.op("PADV2", [x, RIM, np.float32(3)], WIDER, version=v),
+        "CONV_2D": lambda v: conv(s, x, version=v),
+        "DEPTHWISE_CONV_2D": lambda v: depthwise(s, x, version=v),
+        "CONCATENATION": lambda v: s.op("CONCATENATION", [x, s.op("EXP", [x])], both, version=v, axis=3),
+    }
+
+
+for _name, _highest in VERSIONS.items():
+    for _version, _rule in ((_highest, None), (_highest + 1, "version")):
+        form(f"{_name} version {_version}", lambda s, n=_name, v=_version: _versions(s)[n](v), _rule)

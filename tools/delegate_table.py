@@ -4,6 +4,8 @@ python tools/delegate_table.py             the small forms, and every network of
 python tools/delegate_table.py --forms     the forms alone (a minute)
 python tools/delegate_table.py --networks fcn8s crf_rnn    these networks alone, by their contract names
 
+Each network is reported when it is done, so that a run that was stopped goes on with --networks.
+
 The files are those of tests/tflite_forms.py, as drawn and as `convert` would repair them, and of
 tests/contract.py. Exits with 1 where `inspect` calls a file fine that the delegate refuses or computes
 wrongly, or where it warns of more than 1 % of the files that are fine.
@@ -62,9 +64,10 @@ def is_same_network(expected, outcome):
 
 
 def forms(folder):
-    """(name, file, input, judge) of every small form, as drawn and repaired."""
+    """[(name, file, input, judge)] of every small form, as drawn and repaired."""
     from tflite_forms import FORMS, image
 
+    files = []
     for number, (name, form) in enumerate(FORMS.items()):
         content = form.content()
         for kind, made in (("", content), (" (repaired)", repaired(content))):
@@ -72,23 +75,21 @@ def forms(folder):
                 continue
             path = folder / f"form{number}{bool(kind)}.tflite"
             path.write_bytes(made)
-            yield name + kind, path, image(form.shape), disagrees
+            files.append((name + kind, path, image(form.shape), disagrees))
+    return files
 
 
-def networks(folder, names=()):
-    """(name, file, input, judge) of the contract's networks, all or those named, at six sizes each."""
-    from contract import CASES, randomized
+def network(case, folder):
+    """[(name, file, input, judge)] of one of the contract's networks at six sizes."""
+    from contract import randomized
     from helpers import noise
 
-    for case in CASES:
-        if names and case.id not in names:
-            continue
-        model = case.part_for_phone(randomized(case))
-        for height, width in SIZES:
-            size = fitting(case, (height, width))
-            path = folder / f"{case.id}-{size[0]}x{size[1]}.tflite"
-            tflite.convert(model, path, size)
-            yield path.stem, path, noise(size).astype(np.float32), is_same_network
+    files, model = [], case.part_for_phone(randomized(case))
+    for size in dict.fromkeys(fitting(case, size) for size in SIZES):
+        path = folder / f"{case.id}-{size[0]}x{size[1]}.tflite"
+        tflite.convert(model, path, size)
+        files.append((path.stem, path, noise(size).astype(np.float32), is_same_network))
+    return files
 
 
 def fitting(case, size):
@@ -98,31 +99,51 @@ def fitting(case, size):
     return tuple(max(case.minimum, side + (case.minimum - side) % 16) for side in size)
 
 
-def main():
-    """Command line entry: print the table and every disagreement."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--forms", action="store_true", help="the small forms alone")
-    parser.add_argument("--networks", nargs="+", metavar="NAME", help="these networks alone")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        rows = [] if arguments.networks else [*forms(Path(folder))]
-        if not arguments.forms:
-            rows += networks(Path(folder), arguments.networks or ())
-        outcomes = run_each_on_gpu_delegate((path, values) for _, path, values, _ in rows)
-        table, wrong = Counter(), []
-        for (name, path, values, judge), outcome in zip(rows, outcomes, strict=True):
-            why = judge(on_cpu(path.read_bytes(), values), outcome)
-            said = "ok" if tflite.inspect(path).gpu_ready else "NOT"
-            table[said, "BAD" if why else "fine"] += 1
-            if (said == "ok") == bool(why):
-                wrong.append(f"inspect says {said}: {name}. {why}")
-    print(*wrong, sep="\n")
+def judged(files):
+    """(what `inspect` says, what the delegate does) of each file, counted; prints each disagreement."""
+    table = Counter()
+    outcomes = run_each_on_gpu_delegate((path, values) for _, path, values, _ in files)
+    for (name, path, values, judge), outcome in zip(files, outcomes, strict=True):
+        why = judge(on_cpu(path.read_bytes(), values), outcome)
+        said = "ok" if tflite.inspect(path).gpu_ready else "NOT"
+        table[said, "BAD" if why else "fine"] += 1
+        if (said == "ok") == bool(why):
+            print(f"inspect says {said}: {name}. {why}", flush=True)
+    return table
+
+
+def show(table):
+    """Print the table; True if nothing is called fine that is not, and alarms are rare."""
     print(f"{'':12}{'fine':>8}{'BAD':>8}   on the delegate")
     for said in ("ok", "NOT"):
         print(f"inspect {said:4}{table[said, 'fine']:8}{table[said, 'BAD']:8}")
     alarms = table["NOT", "fine"] / max(1, table["NOT", "fine"] + table["ok", "fine"])
     print(f"{table['ok', 'BAD']} false ok; {alarms:.1%} of the fine files get a false alarm")
-    sys.exit(int(table["ok", "BAD"] > 0 or alarms > FALSE_ALARMS))
+    return table["ok", "BAD"] == 0 and alarms <= FALSE_ALARMS
+
+
+def main():
+    """Command line entry: print the table and every disagreement."""
+    from contract import CASES
+
+    known = {case.id: case for case in CASES}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--forms", action="store_true", help="the small forms alone")
+    parser.add_argument(
+        "--networks", nargs="+", choices=known, metavar="NAME", help=f"these alone, of {', '.join(known)}"
+    )
+    arguments = parser.parse_args()
+    table = Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        if not arguments.networks:
+            table += judged(forms(Path(folder)))
+            print(f"small forms: {table.total()} files", flush=True)
+    for name in () if arguments.forms else arguments.networks or known:
+        with tempfile.TemporaryDirectory() as folder:
+            counts = judged(network(known[name], Path(folder)))
+        print(f"{name}:", *(f"{n} x inspect {said}, {did}" for (said, did), n in counts.items()), flush=True)
+        table += counts
+    sys.exit(0 if show(table) else 1)
 
 
 if __name__ == "__main__":

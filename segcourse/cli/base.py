@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterable
 from typing import Annotated
@@ -33,14 +34,21 @@ class _Commands(TyperGroup):
 # What the package says to those who call it from Python, and how the command line says it.
 _IN_COMMANDS = {
     "size=(height, width)": "--size HxW",
-    " (in Python: resume=False)": "",
+    "Use mask = (mask > 127).astype('uint8').": "`segcourse data fix` writes 0 and 1.",
+    "go without a card": "give --no-card",
+    "with convert()": "with segcourse export",
+    "Convert with output='logits'": "Export with --output logits",
     "segcourse.datasets.labels.check_masks tells": "segcourse data check tells",
     " The weights in memory are useless now: build the model again.": "",
 }
 
 
+_PYTHON_ALONE = re.compile(r" \(in Python: (?:[^()]|\([^()]*\))*\)")
+
+
 def in_commands(text: str) -> str:
     """A message of the package in the words of the command line, on one line."""
+    text = _PYTHON_ALONE.sub("", text)
     for python, command in _IN_COMMANDS.items():
         text = text.replace(python, command)
     return " ".join(text.split())

@@ -9,13 +9,20 @@ from typing import Annotated
 import typer
 
 from segcourse.cli.arguments import data_set
-from segcourse.cli.base import fail, progress, table
+from segcourse.cli.base import fail, in_commands, progress, table
 
 _SHOWN = 6  # pictures on the sheet
 _MARK = "segcourse data check"  # in the PNG: this command wrote it and may write it anew
 
 FolderArgument = Annotated[
-    Path, typer.Argument(exists=True, file_okay=False, metavar="FOLDER", help="A folder: see data/folder.md.")
+    Path,
+    typer.Argument(
+        exists=True,
+        file_okay=False,
+        metavar="FOLDER",
+        help="A folder with images/, masks/ and classes.txt; `segcourse data list` names the page about "
+        "other layouts.",
+    ),
 ]
 
 
@@ -25,9 +32,11 @@ def data_list() -> None:
     Example: segcourse data list
     """
     from segcourse.datasets.table import TABLE
+    from segcourse.paths import data_file
 
     table(("name", "what", "splits here", "on disk", "where"), map(_data_row, TABLE.values()))
-    typer.echo("A folder of your own works as well: see data/folder.md, and segcourse data check FOLDER.")
+    typer.echo("A folder of your own works as well: segcourse data check FOLDER.")
+    typer.echo(f"What it may look like: {data_file('folder.md')}")
 
 
 def _data_row(row):
@@ -85,7 +94,8 @@ def data_check(
     if _write_sheet(report, sheet):
         typer.echo(f"Look at {sheet}: do the masks lie on what they name?")
     for finding in report.findings:
-        fail(finding) if finding.stops else typer.secho(f"note: {finding}", fg="yellow")
+        text = in_commands(str(finding))
+        fail(text) if finding.stops else typer.secho(f"note: {text}", fg="yellow")
     if any(finding.mends for finding in report.findings):
         typer.echo(f"A mended copy: {inspection.fix_command(folder)}")
     if not report.findings:

@@ -43,8 +43,6 @@ def evaluate(
     Example: segcourse evaluate runs/fcn8s/model.keras --split test --report runs/fcn8s/test
     """
     quiet_import()
-    import numpy as np
-
     from segcourse import datasets, runs
 
     remembered, label = runs.remembered(model), runs.Labeller(model)
@@ -59,22 +57,24 @@ def evaluate(
     if size is None and remembered.resized:
         size = remembered.size
         typer.echo("Pictures are brought to {}x{}, as in training; --size gives another.".format(*size))
-    images, truth = datasets.load(data, split, size)
-    if label.size and label.size != images[0].shape[:2]:
+    pictures = datasets.opened(data, (split,), size, report=typer.echo)[split]
+    if label.size and label.size != pictures.size:
         typer.echo("The model takes {}x{} only: images are resized to it, labels back.".format(*label.size))
-    predicted = np.stack([label(image) for image in progress(images, "evaluate")])
+    truth, predicted = [], []
+    for image, labels in progress(pictures, "evaluate"):
+        truth.append(labels)
+        predicted.append(label(image))
     scores = runs.score_labels(truth, predicted, len(spec))
     rows = [(name, f"{scores[name]:.4f}") for name in scores if name != "iou"]
     ious = dict(zip(spec.classes, scores["iou"], strict=True))
     rows += [(f"IoU {name}", "absent" if iou != iou else f"{iou:.4f}") for name, iou in ious.items()]
-    table(("score", f"{data} {split} ({len(images)} images)"), rows)
-    origin = {"model": model.name, "data": data, "split": split, "images": len(images)}
+    table(("score", f"{data} {split} ({len(pictures)} images)"), rows)
+    origin = {"model": model.name, "data": data, "split": split, "images": len(pictures)}
     if json_file:
         runs.write_json(json_file, {**origin, **scores, "iou": ious})
     if report:
         shown = {**origin, "model": str(model)}
-        maps = images, truth, predicted
-        path = runs.write_report(report, model, shown, spec, maps, scores, _names(data, split))
+        path = runs.write_report(report, model, shown, spec, pictures, predicted, scores, _names(data, split))
         typer.echo(f"report: {shlex.quote(str(path))}")
 
 

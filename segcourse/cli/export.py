@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from segcourse.cli.arguments import Imports, ModelFile, choice, read_size
-from segcourse.cli.base import fail, quiet_import
+from segcourse.cli.base import fail, in_commands, quiet_import
 from segcourse.cli.judging import MAX_DROP, Judge
 
 OUTPUTS = ("logits", "labels", "labels_int32")
@@ -89,13 +89,15 @@ def export(
     quiet_import()
     from segcourse import runs, tflite
 
-    out = _target(out)
+    out = _target(out, card)
+    if keep_float and quantization != "int8":
+        raise typer.BadParameter("--keep-float goes with --quantization int8: other files compute in float.")
     network = runs.load_model(model)
     remembered = runs.remembered(model)
     data, size = data or remembered.data or "toycam", _known_size(size, remembered)
     images, representative = runs.samples(network, data, "val", size, CHECKED_IMAGES), None
     if quantization == "int8":
-        representative = runs.spread(runs.samples(network, data, "train", size), calibration)
+        representative = runs.samples(network, data, "train", size, calibration, spread=True)
     tflite.convert(
         network,
         out,
@@ -128,13 +130,17 @@ def export(
         raise typer.Exit(1)
 
 
-def _target(out):
+def _target(out, card):
+    from segcourse.tflite.card import own_card
     from segcourse.tflite.files import writable
 
     try:
-        return writable(out)
+        out = writable(out)
+        if card:
+            own_card(out)
+        return out
     except (ValueError, OSError) as error:
-        raise typer.BadParameter(f"--out: {error}") from error
+        raise typer.BadParameter(f"--out: {in_commands(str(error))}") from error
 
 
 def _known_size(size, remembered):

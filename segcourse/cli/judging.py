@@ -92,7 +92,7 @@ class Judge:
             )
 
     def gpu(self) -> list[str]:
-        """What LiteRT's real GPU delegate says of the file; empty if the machine cannot run it."""
+        """What LiteRT's real GPU delegate says of the file; empty if it has no verdict."""
         from segcourse import tflite
 
         images = self.images[:1]
@@ -100,6 +100,9 @@ class Judge:
             on_gpu = tflite.with_cpu(self.path, images, tflite.run_on_gpu_delegate(self.path, images))
         except tflite.GpuDelegateUnavailable as error:
             typer.echo(f"GPU delegate: not tried. {error}")
+            return []
+        except tflite.GpuDelegateTimeout as error:
+            typer.echo(f"GPU delegate: no verdict. {error}")
             return []
         except tflite.GpuDelegateError as error:
             return [str(error)]

@@ -79,6 +79,8 @@ def predict(
     typer.echo(f"{len(paths) - len(failures)} of {len(paths)} images labelled in {out}")
     if left_out:
         typer.echo(f"left out, no pictures by their names: {', '.join(path.name for path in left_out)}")
+    if folders := _folders(images):
+        typer.echo(f"left out, folders: {', '.join(folders)}. Give one of them for the pictures in it.")
     for error in failures:
         fail(error)
     raise typer.Exit(1 if failures else 0)
@@ -110,10 +112,16 @@ def _image_files(path):
     files = [file for file in sorted(path.iterdir()) if _is_meant(file)]
     pictures = [file for file in files if _is_picture(file)]
     if not pictures:
-        inside = [child.name for child in sorted(path.iterdir()) if child.is_dir()]
+        inside = _folders(path)
         where = f" It has folders ({', '.join(inside[:5])}): give one of them." if inside else ""
         raise typer.BadParameter(f"{path} has no image in it ({', '.join(IMAGE_SUFFIXES)}).{where}")
     return pictures, [file for file in files if file not in set(pictures)]
+
+
+def _folders(path):
+    """The names of the folders in a folder; none where `path` is a picture."""
+    children = sorted(path.iterdir()) if path.is_dir() else []
+    return [child.name for child in children if child.is_dir() and not child.name.startswith(".")]
 
 
 def _is_meant(file):

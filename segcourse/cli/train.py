@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from segcourse.cli.arguments import Data, Size, choice, key_value
+from segcourse.cli.arguments import Data, Size, choice, key_value, read_size
 from segcourse.cli.base import quiet_import, table
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 LOSSES = ("cross-entropy", "focal", "dice")
 CLASS_WEIGHTS = ("median-frequency", "enet")
+PLACES = ("auto", "memory", "cache", "disk")
 
 
 def train(
@@ -22,6 +23,14 @@ def train(
     out: Annotated[Path, typer.Option(file_okay=False, help="Folder of this run.", metavar="RUN")],
     data: Data = "toycam",
     size: Size = None,
+    crop: Annotated[
+        tuple | None,
+        typer.Option(
+            parser=read_size,
+            metavar="HxW",
+            help="Train on random crops: for pictures that differ in size, or are too large.",
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1)] = 20,
     batch_size: Annotated[int, typer.Option(min=1)] = 8,
     learning_rate: Annotated[float, typer.Option(min=0, help="Adam's at the start; falls to 0.")] = 1e-3,
@@ -62,8 +71,22 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write RUN/tensorboard (pip install tensorboard).")
     ] = False,
+    read_from: Annotated[
+        str,
+        typer.Option(
+            parser=choice(PLACES),
+            metavar="|".join(PLACES),
+            help="Where each epoch reads a folder's pictures: memory; cache, one file on disk with them "
+            "decoded and resized; disk, their own files. auto: memory up to a quarter of the machine's, else "
+            "cache.",
+        ),
+    ] = "auto",
     distribute: Annotated[
-        bool, typer.Option("--distribute", help="Divide every batch among all devices of this machine.")
+        bool,
+        typer.Option(
+            "--distribute",
+            help="Divide every batch among all devices of this machine, or of the workers in TF_CONFIG.",
+        ),
     ] = False,
 ) -> None:
     """Train a network; the same command continues an interrupted run.
@@ -78,18 +101,21 @@ def train(
         return
     settings = {
         "network": network, "arguments": {"width": width, **_arguments(option or ())}, "data": data,
-        "size": size, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
-        "loss": loss, "class_weights": class_weights, "seed": seed, "weights": weights and str(weights),
-        "precision": precision,
+        "size": size, "crop": crop, "epochs": epochs, "batch_size": batch_size,
+        "learning_rate": learning_rate, "loss": loss, "class_weights": class_weights, "seed": seed,
+        "weights": weights and str(weights), "precision": precision,
     }  # fmt: skip
     quiet_import()
     from segcourse import runs
 
     try:
-        record = runs.train(out, settings, not restart, typer.echo, tensorboard, distribute)
+        record = runs.train(out, settings, not restart, typer.echo, tensorboard, distribute, read_from)
     except KeyboardInterrupt:
         _say_interrupted(out, epochs, restart)
         raise typer.Exit(130) from None
+    if "val" not in record:
+        typer.echo(f"This worker is done; the first one writes {out}.")
+        return
     scores, seconds = record["val"], sum(record["history"]["seconds"])
     again = shlex.join(["segcourse", "evaluate", str(out / "model.keras")])
     typer.echo(

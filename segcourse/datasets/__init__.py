@@ -1,7 +1,7 @@
 """Pictures with labels: ToyCam and cells (drawn here), CamVid and ISBI 2012 (downloaded), a folder of yours.
 
 ``load`` gives arrays, ``pipeline`` and ``epochs`` give batches for training; ``checked`` looks at a folder,
-and ``Stream`` reads it from disk. 255 is void in every data set.
+``Stream`` reads it from disk, and ``opened`` takes whichever fits. 255 is void in every data set.
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ from segcourse.datasets.augment import Augment, epochs, pipeline
 from segcourse.datasets.errors import DataError
 from segcourse.datasets.inspection import checked
 from segcourse.datasets.labels import LabelSpec, check_masks
+from segcourse.datasets.opening import Held, opened
 from segcourse.datasets.streaming import Stream
 from segcourse.datasets.table import TABLE
 from segcourse.paths import cache_folder
@@ -19,6 +20,7 @@ from segcourse.paths import cache_folder
 __all__ = [
     "Augment",
     "DataError",
+    "Held",
     "LabelSpec",
     "Stream",
     "available",
@@ -30,6 +32,7 @@ __all__ = [
     "fetch",
     "load",
     "names",
+    "opened",
     "pipeline",
     "spec",
 ]

@@ -187,7 +187,8 @@ class Folder:
         if other is not None:
             raise ImageError(
                 f"{pairs[other][0]}: {_by(sizes[other])} pixels, but {pairs[0][0].name} has {_by(sizes[0])}. "
-                "Bring all of them to one size with --size HEIGHTxWIDTH (in Python: size=(height, width))."
+                "Bring all of them to one size with --size HEIGHTxWIDTH, or train on random crops with "
+                "--crop HEIGHTxWIDTH (in Python: size=(height, width), or datasets.Stream)."
             )
         return sizes[0]
 
@@ -234,7 +235,8 @@ def _split(pairs, root):
     """Every fifth by a digest of the name: the same everywhere, and no regular pattern in a video."""
     if len(pairs) < 2:
         raise DataError(
-            f"{root}: one picture cannot be split into train and val. Add pictures, or load split 'all'."
+            f"{root}: one picture cannot be split into train and val. Add pictures, or take it as it is, by "
+            "split all."
         )
     ranked = sorted(pairs, key=lambda key: hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest())
     count = -(-len(pairs) // _VAL_SHARE)

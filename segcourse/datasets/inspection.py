@@ -252,6 +252,9 @@ def _summarise(found, looks):
         found.findings.append(Finding(wrong.text, wrong.files, mends=wrong.remap is not None))
         return
     found.findings += _content_findings(found, seen)
+    if found.splits == {"all": 1}:
+        text = "One picture alone cannot be divided into train and val: add pictures before you train."
+        found.findings.append(Finding(text, stops=False))
 
 
 def _file_findings(looks):

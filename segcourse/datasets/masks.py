@@ -153,7 +153,8 @@ def fault(masks: Sequence[Seen], spec: LabelSpec) -> Fault | None:
     kind, text = labels.id_fault(pixels, share, count) or ("", "")
     if not kind:
         return None
-    remap = {"white": _white(VOID, count), "from one": _from_one(count)}.get(kind)
+    soft = not {0, 1, VOID}.issuperset(pixels)
+    remap = {"white": _white(VOID, count, soft), "from one": _from_one(count)}.get(kind)
     if remap is None and kind != "interpolated":
         text = f"{text} {_MAP}"
     return Fault(text, _with(masks, wrong) if kind == "range" else (), remap)
@@ -196,10 +197,12 @@ def _black_and_white_among_ids(masks, count):
     return Fault(text, tuple(mask.name for mask in white), _white(VOID, count))
 
 
-def _white(white, count):
+def _white(white, count, soft=False):
+    """The repair of black-and-white masks; what is half white or more at a soft edge is white."""
     if count != 2:
         return None  # nobody knows which class is white
-    return Remap(f"{white} -> 1", lambda ids: (ids > white // 2 if ids.max() > 1 else ids).astype(np.uint8))
+    text = f"0..{white // 2} -> 0, {white // 2 + 1}..{white} -> 1" if soft else f"{white} -> 1"
+    return Remap(text, lambda ids: (ids > white // 2 if ids.max() > 1 else ids).astype(np.uint8))
 
 
 def _scaled(masks, pixels, wrong, count):

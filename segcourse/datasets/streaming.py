@@ -6,6 +6,7 @@ every picture is decoded and resized once, into one large file. TensorFlow is im
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import shutil
@@ -41,10 +42,10 @@ class Stream:
         size: (height, width) to resize to; None keeps the sizes, which may differ.
         cache: decode and resize everything now, into one file in the cache folder, and read from there.
             It takes `nbytes` of disk, and is used again until a file changes.
-        grey: give the brightness in three equal channels.
 
     Attributes:
         size: (height, width) of all pictures; None if they differ.
+        sizes: (height, width) of each.
         nbytes: what `Folder.load` would take in memory.
 
     Raises:
@@ -58,14 +59,13 @@ class Stream:
         size: tuple[int, int] | None = None,
         *,
         cache: bool = False,
-        grey: bool = False,
     ):
-        self._folder, self._grey = Folder(root), grey
+        self._folder, self._grey = Folder(root), False
         self._pairs, self._to = self._folder.pairs(split), files.check_size(size)
         self._folder.spec()  # a missing class list should show now, not with the first batch
-        self._sizes = [self._to] * len(self._pairs) if self._to else self._folder.sizes(self._pairs)
-        self.size = self._sizes[0] if len(set(self._sizes)) == 1 else None
-        pixels = [height * width for height, width in self._sizes]
+        self.sizes = [self._to] * len(self._pairs) if self._to else self._folder.sizes(self._pairs)
+        self.size = self.sizes[0] if len(set(self.sizes)) == 1 else None
+        pixels = [height * width for height, width in self.sizes]
         self.nbytes = 4 * sum(pixels)
         self._starts = 4 * np.cumsum([0, *pixels])
         self._cache = self._fill() if cache else None
@@ -80,6 +80,12 @@ class Stream:
         else:
             image, labels = self._folder.read(self._pairs[index], self._to)
         return (np.repeat(files.grey(image), 3, axis=-1) if self._grey else image), labels
+
+    def in_grey(self) -> Stream:
+        """The same with brightness in three equal channels."""
+        grey = copy.copy(self)
+        grey._grey = True
+        return grey
 
     def epochs(
         self,
@@ -135,9 +141,9 @@ class Stream:
             )
         if self.size is None and not sizes_may_differ:
             raise DataError(
-                f"{self._folder.root}: the pictures have {len(set(self._sizes))} different sizes. Bring them "
-                "to one with --size HEIGHTxWIDTH (in Python: size=...), or train on random crops (crop=...) "
-                "and score one by one (a batch of 1)."
+                f"{self._folder.root}: the pictures have {len(set(self.sizes))} different sizes. Bring them "
+                "to one with --size HEIGHTxWIDTH, or train on random crops with --crop HEIGHTxWIDTH (in "
+                "Python: size=... or crop=..., and a batch of 1 to score them)."
             )
 
     def _view_alone(self, augment):
@@ -185,7 +191,7 @@ class Stream:
         return tf.ensure_shape(image, [*size, 3]), tf.ensure_shape(labels, size)
 
     def _cached(self, index):
-        height, width = self._sizes[index]
+        height, width = self.sizes[index]
         with open(self._cache, "rb") as file:
             file.seek(self._starts[index])
             content = np.frombuffer(file.read(4 * height * width), np.uint8)

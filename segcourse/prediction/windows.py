@@ -93,6 +93,10 @@ class Network:
             self._whole, self.predict_on_batch = partial(predict, model), partial(on_batch, model)
         else:
             self._whole, self.predict_on_batch = model.labels, model
+        if len(model.input_shape) != 4:
+            raise ValueError(
+                f"The network takes {model.input_shape}; needed are images [batch, height, width, channels]."
+            )
         _, *size, self.channels = model.input_shape
         self.size, self.classes = None if None in size else tuple(size), model.output_shape[-1]
         self._side, answered = _working_side(model)
@@ -123,8 +127,14 @@ class Network:
         """The class of every pixel, uint8 [N, H, W], of pictures uint8 [N, H, W, 3].
 
         Raises:
-            ValueError: the network does not take this size, and cannot do it in tiles.
+            ValueError: the network does not take this size, and cannot do it in tiles; or it gives one score
+                a pixel, of which none is the largest.
         """
+        if self.classes == 1:
+            raise ValueError(
+                "The network gives one score a pixel, and the largest of one is always class 0. Give it an "
+                "output for each class, the background too: two, with a softmax loss."
+            )
         height, width = picture = pictures.shape[1:3]
         if not self.margin:
             return self._whole(self.window(picture).images(pictures))

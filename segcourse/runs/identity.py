@@ -26,7 +26,7 @@ HISTORY = "history.json"
 STATE = "state.npz"  # written by training.fit, as are the best weights
 BEST = "best.weights.h5"
 # What a setting is that a run does not name, or that is not there in runs of earlier versions.
-DEFAULTS = {"loss": "cross-entropy", "class_weights": None}
+DEFAULTS = {"loss": "cross-entropy", "class_weights": None, "crop": None}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Remembered:
     """What the files beside a model tell of its training; None where they tell nothing.
 
     Attributes:
-        size: (height, width) of the pictures in training, in pixels.
+        size: (height, width) of the pictures in training, in pixels; of the crops, where the pictures had
+            many sizes.
         resized: whether they were brought to this size, as `--size` asks for.
         data: name of a built-in data set, or the absolute path of a folder.
         classes: names and colours, in the order of the ids.
@@ -59,7 +60,7 @@ def remembered(model: str | os.PathLike) -> Remembered:
         return Remembered(classes=spec)
     content = read_json(settings)
     found = content.get("remembered", {})
-    size = found.get("size") or content.get("size")
+    size = content.get("size") or found.get("size")
     return Remembered(
         size=tuple(size) if size else None,
         resized=bool(content.get("size")),
@@ -68,35 +69,39 @@ def remembered(model: str | os.PathLike) -> Remembered:
     )
 
 
-def found_in(data: str, spec: labels.LabelSpec, splits: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+def found_in(
+    data: str,
+    spec: labels.LabelSpec,
+    splits: Mapping[str, Iterable[tuple[np.ndarray, np.ndarray]]],
+    size: tuple[int, int],
+) -> dict[str, Any]:
     """What a run remembers of its data.
 
     Args:
         data: name or folder.
         spec: its classes.
-        splits: by name, images uint8 [N, H, W, 3] and labels uint8 [N, H, W].
+        splits: by name, pairs of a picture uint8 [H, W, 3] and its labels uint8 [H, W].
+        size: (height, width) that the network is trained on.
     """
     from segcourse import datasets
 
     return {
         "data": data if data in datasets.names() else str(Path(data).resolve()),
         "classes": list(spec.classes),
-        "size": list(next(iter(splits.values()))[0].shape[1:3]),
-        "splits": {name: _prints(*arrays) for name, arrays in splits.items()},
+        "size": list(size),
+        "splits": {name: _prints(pairs) for name, pairs in splits.items()},
     }
 
 
-def _prints(images, masks):
-    return {"count": len(images), "pictures": digest(images), "masks": digest(masks)}
-
-
-def digest(arrays: Iterable[np.ndarray]) -> str:
-    """A SHA-256 of arrays, their shapes and their order, read one by one."""
-    whole = hashlib.sha256()
-    for array in arrays:
-        whole.update(f"{array.shape}{array.dtype}".encode())
-        whole.update(np.ascontiguousarray(array))
-    return whole.hexdigest()
+def _prints(pairs):
+    """Number and SHA-256 digests of pictures and masks, with their shapes and in their order."""
+    count, pictures, masks = 0, hashlib.sha256(), hashlib.sha256()
+    for pair in pairs:
+        count += 1
+        for whole, array in zip((pictures, masks), pair, strict=True):
+            whole.update(f"{array.shape}{array.dtype}".encode())
+            whole.update(np.ascontiguousarray(array))
+    return {"count": count, "pictures": pictures.hexdigest(), "masks": masks.hexdigest()}
 
 
 def refuse_hidden(data: str) -> None:

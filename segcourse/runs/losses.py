@@ -1,6 +1,6 @@
 """The losses and class weights that a run can be given by name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,25 +15,26 @@ CLASS_WEIGHTS = ("median-frequency", "enet")
 ENET = 1.02  # Paszke et al. 2016, section 5.1: keeps the weights between 1.4 and 50
 
 
-def class_weights(name: str, masks: Sequence[np.ndarray], classes: int) -> np.ndarray:
+def class_weights(name: str, masks: Iterable[np.ndarray], classes: int) -> np.ndarray:
     """Weights of the classes for the loss, float64 [classes]; a class that never occurs has no say.
 
     Args:
-        name: "median-frequency" (Eigen & Fergus 2015: median of the frequencies / frequency) or "enet"
-            (Paszke et al. 2016: 1 / ln(1.02 + share of the labelled pixels)).
-        masks: class ids [N, H, W]; 255 is void.
+        name: "median-frequency" (Eigen & Fergus 2015: median of the frequencies / frequency, as
+            `segcourse.losses.median_frequency_weights`) or "enet" (Paszke et al. 2016: 1 / ln(1.02 + share of
+            the labelled pixels)).
+        masks: class ids [H, W] of any sizes, one after the other; 255 is void.
         classes: number of classes.
     """
-    from segcourse import losses
-
     _known(name, CLASS_WEIGHTS, "class weights")
-    if name == "median-frequency":
-        return losses.median_frequency_weights(masks, classes)
-    counts = np.zeros(classes)
+    counts, shown = np.zeros(classes), np.zeros(classes)
     for mask in masks:
-        counts += np.bincount(mask.ravel(), minlength=256)[:classes]
-    weights = 1 / np.log(ENET + counts / max(counts.sum(), 1))
-    return np.where(counts > 0, weights, 0.0)
+        own = np.bincount(mask.ravel(), minlength=256)[:classes]
+        counts += own
+        shown += mask.size * (own > 0)
+    if name == "enet":
+        return np.where(counts > 0, 1 / np.log(ENET + counts / max(counts.sum(), 1)), 0.0)
+    frequencies = np.divide(counts, shown, out=np.full(classes, np.nan), where=shown > 0)
+    return np.nan_to_num(np.nanmedian(frequencies) / frequencies, nan=0.0)
 
 
 def loss(name: str, weights: Sequence[float] | None = None) -> "keras.losses.Loss":

@@ -2,6 +2,7 @@
 
 import os
 import re
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,12 @@ def load_model(path: Path) -> "keras.Model":
     """A `.keras` file as a `keras.Model`, not compiled.
 
     Raises:
-        BadRequest: the file is of another kind, or has layers that nobody has registered with Keras.
+        BadRequest: the file is damaged or of another kind, or has layers that nobody registered with Keras.
     """
     if path.suffix != ".keras":
         raise BadRequest(f"{path} is no .keras file. Give one that model.save() or segcourse train wrote.")
+    if not zipfile.is_zipfile(path):
+        raise BadRequest(f"{path} is damaged, cut short, or no .keras file. Copy it again, or train again.")
     import keras
 
     try:
@@ -57,7 +60,7 @@ class Labeller:
         classes: number of classes.
 
     Raises:
-        BadRequest: the file is of another kind, or does not go with this size or tile.
+        BadRequest: the file is of another kind, tells no classes apart, or does not go with size or tile.
     """
 
     def __init__(self, path: str | os.PathLike, size: tuple[int, int] | None = None, tile: int | None = None):
@@ -70,6 +73,11 @@ class Labeller:
             self._network = Network(Runner(path))
         else:
             self._network = Network(load_model(path))
+        if self._network.classes == 1:
+            raise BadRequest(
+                f"{path} gives one score a pixel, and the largest of one is always class 0. Train it with an "
+                "output for each class, the background too."
+            )
         own = None if self._network.margin else self._network.size
         if own and (tile or size not in (None, own)):
             raise BadRequest(
@@ -96,11 +104,20 @@ class Labeller:
 
 
 def samples(
-    model: "keras.Model", data: str, split: str, size: tuple[int, int], count: int | None = None
+    model: "keras.Model",
+    data: str,
+    split: str,
+    size: tuple[int, int],
+    count: int | None = None,
+    spread: bool = False,
 ) -> np.ndarray:
-    """Pictures of a data set, the first `count` or all, as a model takes them: uint8 [N, h, w, channels].
+    """Pictures of a data set, `count` of them or all, as a model takes them: uint8 [N, h, w, channels].
 
     They are resized to `size`; where the model does not answer for its margin, mirrored or cut instead.
+
+    Args:
+        spread: take them from first to last instead of the first ones: neighbours in a film are too much
+            alike.
 
     Raises:
         BadRequest: valid convolutions do not take this size.
@@ -116,7 +133,13 @@ def samples(
             "keras.Model(model.input, model.outputs[0]), or call segcourse.tflite.convert from Python."
         )
     network = Network(model)
-    pictures = datasets.load(data, split, None if network.margin else size)[0][:count]
+    resized = None if network.margin else size
+    opened = datasets.opened(data, (split,), resized, report=lambda text: None)[split]
+    if opened.size is None:
+        opened.batches(2)  # says what to do about different sizes
+    count = len(opened) if count is None else min(count, len(opened))
+    chosen = np.linspace(0, len(opened) - 1, count).round().astype(int) if spread else range(count)
+    pictures = np.stack([opened[index][0] for index in chosen])
     own = pictures.shape[1:3]
     if network.margin:
         try:
@@ -141,11 +164,6 @@ def labelled(
     from segcourse.prediction.windows import Network
 
     return datasets.load(data, split, None if Network(model).margin else size)
-
-
-def spread(images: np.ndarray, count: int) -> np.ndarray:
-    """`count` of the images from first to last, or all: neighbours in a film are too much alike."""
-    return images[np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)]
 
 
 def classes_of(

@@ -64,7 +64,8 @@ def write_report(
     model: str | os.PathLike,
     origin: Mapping[str, Any],
     spec: LabelSpec,
-    maps: tuple[Sequence[np.ndarray], Sequence[np.ndarray], Sequence[np.ndarray]],
+    pictures: Sequence[tuple[np.ndarray, np.ndarray]],
+    predicted: Sequence[np.ndarray],
     scores: Mapping[str, Any],
     names: Sequence[str] | None = None,
 ) -> Path:
@@ -75,7 +76,8 @@ def write_report(
         model: the file that was scored; curves are drawn of a `history.json` beside it.
         origin: dict of `model`, `data`, `split`, as they are to be shown.
         spec: of the classes.
-        maps: images uint8 [N, H, W, 3], truth and predictions uint8 [N, H, W].
+        pictures: pairs of an image uint8 [H, W, 3] and its true labels uint8 [H, W].
+        predicted: the labels of the model.
         scores: of `score`.
         names: of the pictures; their number in the split without.
 
@@ -85,14 +87,14 @@ def write_report(
     Raises:
         DiskFull: there is no room for it.
     """
-    images, truth, predicted = maps
-    each = confusions(truth, predicted, len(spec))
+    true = (labels for _, labels in pictures)
+    each = list(confusions(zip(true, predicted, strict=True), len(spec)))
     parts = [
-        _head(origin, len(images), scores),
+        _head(origin, len(pictures), scores),
         _class_table(spec, scores["iou"], sum(each)),
         _matrix(spec, sum(each)),
         _curves(Path(model).with_name(HISTORY)),
-        _pictures(spec, names or [f"number {i}" for i in range(len(images))], images, truth, predicted, each),
+        _pictures(spec, names or [f"number {i}" for i in range(len(pictures))], pictures, predicted, each),
     ]
     title = html.escape(f"{origin['model']} on {origin['data']} {origin['split']}")
     page = (
@@ -245,18 +247,19 @@ def _panel(title, lines):
     )
 
 
-def _pictures(spec, names, images, truth, predicted, each):
+def _pictures(spec, names, pictures, predicted, each):
     right = [counts.diagonal().sum() / max(counts.sum(), 1) if counts.sum() else np.nan for counts in each]
     order = np.argsort(right, kind="stable")[:WORST]  # NaN, a picture without truth, goes last
-    shown = {int(i) for index in order for ids in (truth[index], predicted[index]) for i in np.unique(ids)}
+    worst = [(*pictures[index], predicted[index]) for index in order]
+    shown = {int(i) for _, *both in worst for ids in both for i in np.unique(ids)}
     classes = [(i, spec.classes[i]) for i in sorted(shown) if i < len(spec)]
     classes += [(VOID, "void")] * (VOID in shown)
     legend = "".join(f"<span>{_swatch(spec, i)}{html.escape(name)}</span>" for i, name in classes)
     rows = [
-        _row(f"{place}. {names[index]}", right[index], spec, images[index], truth[index], predicted[index])
-        for place, index in enumerate(order, 1)
+        _row(f"{place}. {names[index]}", right[index], spec, *maps)
+        for place, (index, maps) in enumerate(zip(order, worst, strict=True), 1)
     ]
-    count = f"the {len(order)} worst of {len(images)}" if len(order) < len(images) else f"all {len(images)}"
+    count = f"the {len(order)} worst of {len(each)}" if len(order) < len(each) else f"all {len(each)}"
     return (
         f'<h2>Pictures, the worst first</h2><p class="soft">By the share of labelled pixels that are right; '
         f'{count}.</p><div class="legend">{legend}</div><div class="pictures">{"".join(rows)}</div>'

@@ -1,6 +1,6 @@
 """Scores of a model on a set of pictures."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,26 +20,33 @@ def score(
     return score_labels(truth, np.stack([label(image) for image in images]), classes)
 
 
-def score_labels(truth: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, Any]:
-    """The same of labels uint8 [N, H, W] that are there already."""
+def score_labels(
+    truth: Sequence[np.ndarray], predicted: Sequence[np.ndarray], classes: int
+) -> dict[str, Any]:
+    """The same of labels uint8 [H, W] that are there already; pictures may differ in size."""
     from segcourse import metrics
 
-    boundary_f1 = metrics.boundary_f1(truth, predicted, classes)
-    return {**scores_of(truth, predicted, classes), "boundary_f1": boundary_f1}
+    pairs = list(zip(truth, predicted, strict=True))
+    # Picture by picture, in little memory: those without an outline are NaN and do not count.
+    outlines = [metrics.boundary_f1(one[None], other[None], classes) for one, other in pairs]
+    known = [value for value in outlines if value == value]
+    boundary_f1 = float(np.mean(known)) if known else float("nan")
+    return {**scores_of(pairs, classes), "boundary_f1": boundary_f1}
 
 
-def scores_of(truth: Iterable[np.ndarray], predicted: Iterable[np.ndarray], classes: int) -> dict[str, Any]:
-    """`metrics.scores` of all pictures together."""
+def scores_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]], classes: int) -> dict[str, Any]:
+    """`metrics.scores` of all pairs of true and predicted labels together."""
     from segcourse import metrics
 
-    return metrics.scores(sum(confusions(truth, predicted, classes)))
+    return metrics.scores(sum(confusions(pairs, classes)))
 
 
-def confusions(
-    truth: Iterable[np.ndarray], predicted: Iterable[np.ndarray], classes: int
-) -> list[np.ndarray]:
-    """The confusion matrix of each picture, int64 [classes, classes]; rows are the truth."""
+def confusions(pairs: Iterable[tuple[np.ndarray, np.ndarray]], classes: int) -> Iterator[np.ndarray]:
+    """The confusion matrix of each pair of true and predicted labels, int64 [classes, classes].
+
+    Rows are the truth.
+    """
     from segcourse import metrics
 
-    pairs = zip(truth, predicted, strict=True)
-    return [np.asarray(metrics.confusion_matrix(*pair, classes)).astype(np.int64) for pair in pairs]
+    for pair in pairs:
+        yield np.asarray(metrics.confusion_matrix(*pair, classes)).astype(np.int64)

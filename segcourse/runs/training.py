@@ -8,11 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from segcourse.datasets import files
-from segcourse.runs import distribution, identity, losses
-from segcourse.runs.errors import BadRequest
+from segcourse.runs import distribution, identity, losses, tiles
+from segcourse.runs.errors import BadRequest, WorkerLost
 from segcourse.runs.files import read_json, reserve, write_json
 from segcourse.runs.scoring import scores_of
 from segcourse.runs.weights import start_from
@@ -28,6 +25,7 @@ def train(
     report: Callable[[str], Any] = print,
     tensorboard: bool = False,
     distribute: bool = False,
+    place: str = "auto",
 ) -> dict[str, Any]:
     """Train a network and leave `model.keras` (best epoch), `history.json` and `classes.json` in `folder`.
 
@@ -38,12 +36,13 @@ def train(
         folder: of the run; it is made.
         settings: dict of `network`, `arguments` (of the network), `data`, `size` ((H, W) or None), `epochs`,
             `batch_size`, `learning_rate`, `seed`, `weights` (a file to start from, or None), `precision`; and
-            if you like `loss` and `class_weights` (names, see `runs.losses`).
+            if you like `loss` and `class_weights` (names, see `runs.losses`), and `crop` ((H, W) of random
+            crops to train on, for pictures that differ in size or are too large).
         resume: False forgets what the folder holds.
         report: called with a line of text.
         tensorboard: also write `tensorboard/` into the folder.
-        distribute: train on all devices of this machine, see `distribution`. The same run may go on with it
-            or without.
+        distribute: train on all devices, see `distribution`. The same run may go on with it or without.
+        place: where the pictures of a folder are read from, see `datasets.opened`; the results are the same.
 
     Returns:
         dict of `settings`, `val` (scores), `history`, `environment`, as in `history.json`.
@@ -53,6 +52,7 @@ def train(
             other data.
         DataError: the data cannot be used.
         TrainingDiverged: the loss is no longer a number.
+        WorkerLost: another worker has crashed or was killed.
         DiskFull: there is no room for the run's files.
     """
     folder, settings = Path(folder), {**identity.DEFAULTS, **settings}
@@ -62,38 +62,49 @@ def train(
     if done:
         identity.refuse_other_settings(folder, settings)
 
+    devices = distribution.devices(distribute, settings["batch_size"])
     from segcourse import datasets, training
 
     datasets.checked(settings["data"], ("train", "val"), report)
     spec = datasets.spec(settings["data"])
-    hooks = [*_lines(report, settings["epochs"]), *_tensorboard(folder, tensorboard)]
+    hooks = [*_lines(report, settings["epochs"]), *_tensorboard(folder, tensorboard and devices.first)]
     training.set_seed(settings["seed"])
-    devices = distribution.scope(distribute, settings["batch_size"])
-    with devices(), training.precision(settings["precision"]):
-        model = _build(settings, len(spec))
+    with devices.scope(), training.precision(settings["precision"]):
+        network = _build(settings, len(spec))
+    model = devices.model(network)
     start_from(settings["weights"], model, lambda classes: _build(settings, classes), report)
-    splits = {split: datasets.load(settings["data"], split, settings["size"]) for split in ("train", "val")}
-    found = identity.found_in(settings["data"], spec, splits)
+    splits = datasets.opened(settings["data"], ("train", "val"), settings["size"], place, report)
+    size = _training_size(settings, splits["train"])
+    found = identity.found_in(settings["data"], spec, splits, size)
     if done:
         identity.refuse_other_data(folder, found)
     if done >= settings["epochs"] and (folder / identity.HISTORY).exists():
         report(f"{folder} is finished already ({done} of {done} epochs): nothing was trained.")
         return read_json(folder / identity.HISTORY)
-    _check_batch(settings["batch_size"], len(splits["train"][0]))
-    window = _window(model, found["size"])
-    loss = _loss(settings, splits["train"][1], spec, report)
+    _check_batch(settings["batch_size"], len(splits["train"]))
+    window = _window(model, size)
+    validation = _validation(model, splits["val"], settings["batch_size"], devices)
+    loss = _loss(settings, splits["train"], spec, report)
     report(_summary(settings, model, window, found, done))
-    _accept(folder, settings, found, spec, done, report)
-    with _usable_model(folder, settings, len(spec)), devices():
-        history = _fit(model, window, splits, folder, settings, loss, hooks, distribute)
-    record = {
-        "settings": settings,
-        "val": _score_val(folder, splits["val"], len(spec)),
-        "history": history,
-        "environment": training.environment(),
-    }
-    write_json(folder / identity.HISTORY, record)
+    if devices.first:
+        _accept(folder, settings, found, spec, done, report)
+    with devices.own(folder, done > 0) as own, _usable_model(folder, settings, len(spec), devices):
+        data = splits["train"], validation
+        history = _fit(model, window, data, own, settings, loss, hooks, devices)
+    record = {"settings": settings, "history": history, "environment": training.environment()}
+    if devices.first:
+        record["val"] = _score_val(folder, splits["val"], len(spec))
+        write_json(folder / identity.HISTORY, record)
     return record
+
+
+def _training_size(settings, pictures):
+    """What the network sees in training: crops, or pictures that all have one size."""
+    if settings["crop"]:
+        return tuple(settings["crop"])
+    if pictures.size is None:
+        pictures.batches(2)  # says what to do about different sizes
+    return pictures.size
 
 
 def _check_batch(batch_size, images):
@@ -180,36 +191,74 @@ def _first_line(error):
     return str(error).strip().splitlines()[0]
 
 
-def _loss(settings, masks, spec, report):
+def _loss(settings, pictures, spec, report):
     weights = None
     if settings["class_weights"]:
+        masks = (labels for _, labels in pictures)
         weights = losses.class_weights(settings["class_weights"], masks, len(spec))
         pairs = zip(spec.classes, weights, strict=True)
         report("class weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in pairs))
     return losses.loss(settings["loss"], weights)
 
 
-def _fit(model, window, splits, folder, settings, loss, hooks, distribute):
+def _validation(model, pictures, batch_size, devices):
+    """Batches to validate on; pictures of different sizes come one by one, large ones by their middle."""
+    import tensorflow as tf
+
+    from segcourse.prediction.windows import Network
+
+    network = Network(model)
+    if pictures.size:
+        shown = pictures.in_grey() if network.channels == 1 else pictures
+        data = network.window(pictures.size).batches(shown.batches(batch_size))
+        return devices.whole_batches(data, batch_size)
+    if devices.parts > 1:
+        raise BadRequest("--distribute needs pictures of one size. Give --size HEIGHTxWIDTH.")
+    shown = [_middle(size) for size in pictures.sizes]
+    windows = [_window(model, [part.stop - part.start for part in parts]) for parts in shown]
+
+    def one_by_one():
+        for (image, labels), window, part in zip(pictures, windows, shown, strict=True):
+            yield window.images(image[part][None]), window.truth(labels[part][None])
+
+    signature = (
+        tf.TensorSpec((1, None, None, network.channels), tf.uint8), tf.TensorSpec((1, None, None), tf.uint8)
+    )  # fmt: skip
+    data = tf.data.Dataset.from_generator(one_by_one, output_signature=signature)
+    return data.apply(tf.data.experimental.assert_cardinality(len(pictures))).prefetch(2)
+
+
+def _middle(size):
+    """The rows and columns of a picture to validate on: all, or as much as is labelled in one pass."""
+    height, width = size
+    scale = min(1, (tiles.WHOLE / (height * width)) ** 0.5)
+    return tuple(
+        slice((side - kept) // 2, (side - kept) // 2 + kept)
+        for side, kept in ((height, int(height * scale)), (width, int(width * scale)))
+    )
+
+
+def _fit(model, window, data, folder, settings, loss, hooks, devices):
     import keras
 
     from segcourse import datasets, training
     from segcourse.metrics import ConfusionMatrix
 
-    (images, labels), val = splits["train"], splits["val"]
-    epochs, batch_size = settings["epochs"], settings["batch_size"]
-    schedule = training.poly(settings["learning_rate"], epochs * (len(images) // batch_size))
-    metrics = [ConfusionMatrix(model.output_shape[-1])]
-    validation = window.images(val[0]), window.truth(val[1])
-    if distribute:
-        loss, validation = distribution.share(loss), distribution.whole_batches(*validation, batch_size)
-    training.compile(model, keras.optimizers.Adam(schedule), loss, metrics)
-    if window.channels == 1:
-        images = np.repeat(files.grey(images), 3, axis=-1)
-    data = datasets.epochs(images, labels, batch_size, augment=datasets.Augment(), seed=settings["seed"])
-    options = {"validation": validation, "folder": folder, "batch_size": batch_size}
-    options["callbacks"] = [*hooks, _room(folder, model)]
+    (pictures, validation), batch_size, epochs = data, settings["batch_size"], settings["epochs"]
+    schedule = training.poly(settings["learning_rate"], epochs * (len(pictures) // batch_size))
+    crop = settings["crop"] and tuple(settings["crop"])
+    pictures = pictures.in_grey() if window.channels == 1 else pictures
+    batches = pictures.epochs(batch_size, augment=datasets.Augment(crop=crop), seed=settings["seed"])
+
+    def epoch_data(epoch):
+        return devices.parted(window.batches(batches(epoch)))
+
+    options = {"epochs": epochs, "validation": validation, "folder": folder, "batch_size": batch_size}
     try:
-        return training.fit(model, lambda epoch: window.batches(data(epoch)), epochs=epochs, **options)
+        with devices.training():
+            metrics = [ConfusionMatrix(model.output_shape[-1])]
+            training.compile(model, keras.optimizers.Adam(schedule), devices.loss(loss), metrics)
+            return training.fit(model, epoch_data, callbacks=[*hooks, _room(folder, model)], **options)
     except ValueError as error:
         if "resume=False" not in str(error):  # what `fit` says of a state that does not fit the network
             raise
@@ -217,13 +266,18 @@ def _fit(model, window, splits, folder, settings, loss, hooks, distribute):
 
 
 @contextlib.contextmanager
-def _usable_model(folder: Path, settings: Mapping[str, Any], classes: int) -> Iterator[None]:
+def _usable_model(
+    folder: Path, settings: Mapping[str, Any], classes: int, devices: distribution.Devices
+) -> Iterator[None]:
     """After the block, however it ended, `model.keras` has the weights of the best epoch, if there is one."""
     from segcourse.training import TrainingDiverged
 
+    if not devices.first:
+        yield
+        return
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, WorkerLost):
         _write_model(folder, settings, classes)
         raise
     except TrainingDiverged as error:
@@ -250,12 +304,11 @@ def _write_model(folder, settings, classes):
     os.replace(partial, path)
 
 
-def _score_val(folder, val, classes):
-    from segcourse.prediction.windows import Network
-    from segcourse.runs.models import load_model
+def _score_val(folder, pictures, classes):
+    from segcourse.runs.models import Labeller
 
-    network = Network(load_model(folder / identity.MODEL))
-    return scores_of(val[1], network.labels(val[0]), classes)
+    label = Labeller(folder / identity.MODEL)
+    return scores_of(((labels, label(image)) for image, labels in pictures), classes)
 
 
 def _room(folder, model):

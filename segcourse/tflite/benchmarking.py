@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from segcourse.tflite.files import readable
+from segcourse.tflite.images import as_array
 from segcourse.tflite.runtime import Runner, checked_images
 
 if TYPE_CHECKING:
@@ -104,7 +106,10 @@ def benchmark(
     """
     if runs < 1:
         raise ValueError(f"runs is {runs}; needed is 1 or more, e.g. runs=50.")
-    runner = Runner(path, threads, size=None if images is None else np.shape(images)[1:3])
+    path = readable(path)
+    if images is not None:
+        images = as_array(images)
+    runner = Runner(path, threads, size=None if images is None else images.shape[1:3])
     if images is None:
         images = np.random.default_rng(0).integers(0, 256, runner.input_shape, dtype=np.uint8)
     images = checked_images(images, runner.input_shape).astype(np.float32)
@@ -115,8 +120,8 @@ def benchmark(
     columns = np.array(rows[warm_up:]).T
     before, peak = _peak_memory(path, runner.threads, runner.input_shape)
     return Benchmark(
-        path=Path(path),
-        file_bytes=Path(path).stat().st_size,
+        path=path,
+        file_bytes=path.stat().st_size,
         threads=runner.threads,
         seconds=columns[0],
         keras_seconds=columns[1] if model is not None else None,

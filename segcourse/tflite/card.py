@@ -32,15 +32,9 @@ def write_card(
         ValueError: a file of the card's name is there and is none.
     """
     report, facts = inspect(path), metadata(path) or Metadata()
-    card, title = report.path.with_suffix(".md"), f"`{report.path.name}`: semantic segmentation for phones"
-    if card.exists() and title not in card.read_text(errors="replace"):
-        raise ValueError(f"{card} is there and no model card of {report.path.name}. Move it, or go without.")
+    card = own_card(report.path)
     sections = (
-        [
-            f"# {report.path.stem}",
-            "",
-            f"{title} (TFLite, LiteRT).",
-        ],
+        [f"# {report.path.stem}", "", f"{_title(report.path)} (TFLite, LiteRT)."],
         _interface(report, facts),
         _classes(facts),
         _origin(facts),
@@ -50,6 +44,22 @@ def write_card(
     text = "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
     write_atomically(card, text.encode())
     return card
+
+
+def own_card(path: Path) -> Path:
+    """Where the card of a TFLite file goes; its folder need not have one yet.
+
+    Raises:
+        ValueError: a file of that name is there, and is no card of this file.
+    """
+    card = path.with_suffix(".md")
+    if card.exists() and _title(path) not in card.read_text(errors="replace"):
+        raise ValueError(f"{card} is there and no model card of {path.name}. Move it, or go without a card.")
+    return card
+
+
+def _title(path):
+    return f"`{path.name}`: semantic segmentation for phones"
 
 
 def _interface(report, facts):

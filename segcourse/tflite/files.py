@@ -56,7 +56,7 @@ def writable(path: str | os.PathLike) -> Path:
     """`path`, with `~` as the home folder, if a TFLite file can go there; its folder is made.
 
     Raises:
-        IsADirectoryError: it is a folder.
+        IsADirectoryError, NotADirectoryError: it is a folder, or what should be its folder is a file.
         ValueError: the name does not end in `.tflite`, by which Android and iOS know such a file.
     """
     path = Path(path).expanduser()
@@ -64,7 +64,10 @@ def writable(path: str | os.PathLike) -> Path:
         raise IsADirectoryError(f"{path} is a folder. Give a file in it: {path / 'model'}{ENDING}.")
     if path.suffix != ENDING:
         raise ValueError(f"path is {path}; the name must end in {ENDING}: {path.with_suffix(ENDING)}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(f"{path.parent} is no folder: a file of that name is there.") from error
     return path
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from segcourse.tflite.images import as_array
 from segcourse.tflite.runtime import Runner
 from segcourse.tflite.tensors import Tensors
 
@@ -66,7 +67,10 @@ def miou_drop(
     networks = [
         Network(Runner(model) if isinstance(model, str | os.PathLike) else model) for model in (before, after)
     ]
+    pictures, labels = as_array(pictures, "pictures"), as_array(labels, "labels")
     classes = networks[0].classes
+    if classes == 1:
+        raise ValueError("The network gives one score a pixel; a mean IoU compares several classes.")
     known = labels[labels != 255]
     if known.size == 0 or known.min() < 0 or known.max() >= classes:
         raise ValueError(

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from segcourse.tflite.files import readable
+from segcourse.tflite.images import as_array
+from segcourse.tflite.rules import LOWEST
 from segcourse.tflite.tensors import Operator, Tensors
 
 LARGEST = float(np.finfo(np.float16).max)  # 65504
@@ -26,6 +29,7 @@ class TensorRange:
         operator: TFLite's name of the operator that computes it, or, of a constant, that takes it.
         largest: largest magnitude; infinite or NaN where the file itself computes that.
         smallest: smallest magnitude above 0; infinite where there is none.
+        least: smallest value.
         constant: whether it is stored in the file.
     """
 
@@ -33,6 +37,7 @@ class TensorRange:
     operator: str
     largest: float
     smallest: float
+    least: float
     constant: bool = False
 
     def __str__(self):
@@ -93,7 +98,8 @@ def float16_ranges(path: str | os.PathLike, images: ArrayLike) -> Float16Ranges:
     Keras in float16 does not show them: its normalisations convert to float32 inside, where the file, and so
     the GPU, has the squares as tensors of their own. Checked are all tensors that the file computes, and its
     constants: too large (over 65504), a constant that becomes 0 as a whole (an epsilon under 3e-8, which then
-    protects no division), a divisor that becomes 0. Not seen are the sums inside an operator: LiteRT's
+    protects no division), a divisor that becomes 0; and the result of a max-pooling under -10,000, for the
+    delegate's starts from that number. Not seen are the sums inside an operator: LiteRT's
     delegate keeps those of means and sums in float32 (its `reduce.cc`); those of a convolution may be in
     float16, but end in a tensor. GPUs that round everything under 6e-5 to 0 lose more than is said here.
 
@@ -105,10 +111,11 @@ def float16_ranges(path: str | os.PathLike, images: ArrayLike) -> Float16Ranges:
         `Float16Ranges`; `print` it, or look at `problems`.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError, IsADirectoryError, ValueError: there is no whole TFLite file at `path`.
         ValueError: the images do not fit the file.
     """
-    file, images = Tensors(path), np.asarray(images)
+    path, images = readable(path), as_array(images)
+    file = Tensors(path)
     computed: dict[int, TensorRange] = {}
     divisors: dict[int, Operator] = {
         node.inputs[_DIVISORS[node.kind]]: node for node in file.operators if node.kind in _DIVISORS
@@ -124,7 +131,7 @@ def float16_ranges(path: str | os.PathLike, images: ArrayLike) -> Float16Ranges:
         *filter(None, stored),
         *filter(None, (_problem(found, divisors.get(index)) for index, found in computed.items())),
     ]
-    return Float16Ranges(Path(path), len(images), tuple(computed.values()), tuple(problems))
+    return Float16Ranges(path, len(images), tuple(computed.values()), tuple(problems))
 
 
 def _range(file, index, node, constant):
@@ -133,15 +140,21 @@ def _range(file, index, node, constant):
         return None
     size = np.abs(value)
     smallest = float(np.min(size, initial=np.inf, where=size > 0))
-    return TensorRange(file.names[index], node.kind, float(size.max()), smallest, constant)
+    return TensorRange(
+        file.names[index], node.kind, float(size.max()), smallest, float(value.min()), constant
+    )
 
 
 def _wider(before, found):
     """Both ranges together; NaN stays."""
     if before is None:
         return found
-    largest = float(np.maximum(before.largest, found.largest))
-    return replace(found, largest=largest, smallest=min(before.smallest, found.smallest))
+    return replace(
+        found,
+        largest=float(np.maximum(before.largest, found.largest)),
+        smallest=min(before.smallest, found.smallest),
+        least=float(np.minimum(before.least, found.least)),
+    )
 
 
 def _problem(found, divided_by):
@@ -149,6 +162,8 @@ def _problem(found, divided_by):
         return RangeProblem(found, f"{found.largest} in float32 already")
     if found.largest > LARGEST:
         return RangeProblem(found, f"reaches {found.largest:.3g}, beyond float16's {LARGEST:.0f}: infinite")
+    if found.operator == "MAX_POOL_2D" and found.least < LOWEST:
+        return RangeProblem(found, f"as low as {found.least:.5g}, where a GPU's answer is {LOWEST:.0f}")
     if divided_by is not None and _vanishes(found.smallest):
         return RangeProblem(
             found, f"as small as {found.smallest:.2g}, 0 in float16, and {divided_by.kind} divides by it"

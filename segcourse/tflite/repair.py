@@ -341,13 +341,13 @@ def _four_axes(node: Node, graph: Graph, file: _File) -> Rewritten:
 
 
 def _whole_values(node: Node, graph: Graph, file: _File) -> Rewritten:
-    """SELECT: constants of the output's shape."""
+    """SELECT_V2: constants of the output's shape."""
     shape = node.outputs[0].shape
     return _with_constants(
         node,
         graph,
         file,
-        lambda side, v: np.broadcast_to(v, shape) if side and v.shape not in (shape, ()) else None,
+        lambda side, v: np.broadcast_to(v, shape) if v.shape not in (shape, ()) else None,
     )
 
 

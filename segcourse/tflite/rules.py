@@ -7,8 +7,9 @@ refuses or computes wrongly. Axes below are those of [batch, height, width, chan
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import wraps
 from math import ceil
 
 import numpy as np
@@ -98,8 +99,8 @@ def problems(graph: Graph) -> Iterator[Problem]:
         if None in tensor.shape:
             yield Problem(
                 "input",
-                f"shape {[*tensor.shape]} is not fixed, and memory on a GPU is laid out before the first "
-                "image",
+                f"shape {[*tensor.shape]} is not fixed; a GPU's memory is laid out for one shape, with 1 for "
+                "what is open, and anew after each resize",
                 "convert(..., input_size=(H, W)): batch 1 and one file per size",
                 name,
             )
@@ -108,6 +109,20 @@ def problems(graph: Graph) -> Iterator[Problem]:
             found = rule(node, graph)
             if found:
                 yield Problem(node.operator, *found, where=node.outputs[0].name)
+
+
+def of(*operators: str) -> Callable[[Callable], Callable]:
+    """Decorator: a rule of these operators; it is not asked about others. One without it speaks of all."""
+
+    def limited(rule):
+        @wraps(rule)
+        def checked(node: Node, graph: Graph) -> Finding:
+            return rule(node, graph) if node.operator in operators else None
+
+        checked.operators = frozenset(operators)
+        return checked
+
+    return limited
 
 
 # What a GPU has
@@ -121,11 +136,14 @@ def unknown(node: Node, graph: Graph) -> Finding:
         )
 
 
+@of(*VERSIONS)
 def version(node: Node, graph: Graph) -> Finding:
     """A newer version of an operator than the delegate knows, e.g. TRANSPOSE_CONV with fused ReLU."""
-    highest = VERSIONS.get(node.operator, node.version)
+    highest = VERSIONS[node.operator]
     if node.version > highest:
-        return f"version {node.version}; the GPU delegate takes {highest} at most", BY_CONVERT
+        return f"version {node.version}; the GPU delegate takes {highest} at most", (
+            BY_CONVERT if node.operator == "TRANSPOSE_CONV" else "write the file with an older TensorFlow"
+        )
 
 
 def rank(node: Node, graph: Graph) -> Finding:
@@ -141,16 +159,21 @@ def rank(node: Node, graph: Graph) -> Finding:
 
 
 def dtype(node: Node, graph: Graph) -> Finding:
-    """A type that a GPU does not compute with, at all or in this operator."""
+    """A type that a GPU does not compute with."""
     refused = sorted({t.dtype for t in (*node.inputs, *node.outputs)} - GPU_DTYPES)
     if refused:
         return (
             f"{', '.join(refused)} tensors; a GPU takes {', '.join(sorted(GPU_DTYPES))}",
-            "end the network with the logits and take the argmax on the phone"
+            "let convert(..., output='labels') write the argmax, or take it on the phone"
             if node.operator == "ARG_MAX"
             else "use float32",
         )
-    if node.operator in FLOAT_ONLY and node.outputs[0].dtype in ("int32", "bool"):
+
+
+@of(*FLOAT_ONLY)
+def float_only(node: Node, graph: Graph) -> Finding:
+    """An operator that computes with floats alone."""
+    if node.outputs[0].dtype in ("int32", "bool"):
         return f"{node.outputs[0].dtype} values; this operator takes float32", "cast to float32 before it"
 
 
@@ -162,20 +185,28 @@ def dynamic(node: Node, graph: Graph) -> Finding:
         return "its output's shape is computed while running", "fix the sizes in Python, before conversion"
 
 
+@of(*CONVOLUTIONS, *POOLINGS, "ADD", "SUB", "MUL", "DIV", "CONCATENATION")
 def activation(node: Node, graph: Graph) -> Finding:
-    """A fused activation other than the ReLUs; a concatenation has none."""
+    """A fused activation that the delegate computes, or refuses, and LiteRT's CPU kernels leave out.
+
+    `convert` writes none, and repairs none: there are no values to keep.
+    """
     name = node.activation
     taken = ("NONE",) if node.operator == "CONCATENATION" else ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
     if name not in taken:
-        return f"the activation {name} inside", "an activation layer of its own"
+        return (
+            f"the activation {name} inside, which the CPU leaves out without a word",
+            "an activation layer of its own",
+        )
 
 
 # Convolution and pooling
 
 
+@of("CONV_2D")
 def groups(node: Node, graph: Graph) -> Finding:
     """Groups of channels: depthwise (1 -> 1), or multiples of 4 on both sides."""
-    if node.operator != "CONV_2D" or node.inputs[1].dtype == "int4":
+    if node.inputs[1].dtype == "int4":
         return None
     filters, per_group = node.inputs[1].shape[0], node.inputs[1].shape[-1]
     count = (node.inputs[0].shape[-1] or per_group) // per_group
@@ -188,12 +219,13 @@ def groups(node: Node, graph: Graph) -> Finding:
         )
 
 
+@of("PAD", "PADV2")
 def merged_padding(node: Node, graph: Graph) -> Finding:
     """Padding of height and width that the delegate merges into the one convolution or pooling behind it.
 
     There it becomes the operator's own padding: zeros in a convolution, ignored in a pooling.
     """
-    if node.operator not in ("PAD", "PADV2") or len(node.inputs[0].shape) != 4:
+    if len(node.inputs[0].shape) != 4:
         return None
     amounts, value = graph.value(node.inputs[1]), _padding_value(node, graph)
     consumers = graph.readers(node.outputs[0])
@@ -245,7 +277,7 @@ def _sees_the_image(amounts, pooling, axis):
 
 
 def never_negative(tensor: Tensor, graph: Graph) -> bool:
-    """True if an operator that makes no negative values made it, perhaps with moving or pooling behind."""
+    """True if an operator that makes no negative values made it, perhaps with moving or rounding behind."""
     node = graph.producer(tensor)
     if node is None or graph.is_constant(tensor):
         value = graph.value(tensor)
@@ -254,15 +286,16 @@ def never_negative(tensor: Tensor, graph: Graph) -> bool:
         return True
     if node.activation in ("RELU", "RELU6"):
         return True
-    moving = (*POOLINGS, "CONCATENATION", "RESHAPE", "STRIDED_SLICE", "RESIZE_BILINEAR", "ADD", "MUL")
-    if node.operator not in moving:
+    keeping = (*POOLINGS, "CONCATENATION", "RESHAPE", "STRIDED_SLICE", "RESIZE_BILINEAR", "ADD", "MUL")
+    if node.operator not in (*keeping, "ROUND", "FLOOR", "CEIL"):
         return False
     return all(never_negative(t, graph) for t in node.inputs if t.dtype == "float32")
 
 
+@of("PADV2")
 def pooling_floor(node: Node, graph: Graph) -> Finding:
     """Max-pooling starts from -10,000: where a window has nothing but less, that comes out."""
-    if node.operator != "PADV2" or len(node.inputs[0].shape) != 4:
+    if len(node.inputs[0].shape) != 4:
         return None
     amounts, value = graph.value(node.inputs[1]), _padding_value(node, graph)
     if amounts is None or value is None or value >= LOWEST:
@@ -272,9 +305,10 @@ def pooling_floor(node: Node, graph: Graph) -> Finding:
         return f"{value:g} before a max-pooling, which starts from {LOWEST:g}", "pad with a smaller number"
 
 
+@of("TRANSPOSE_CONV")
 def upsampling_padding(node: Node, graph: Graph) -> Finding:
     """The delegate pads a transposed convolution as if it were a convolution of the same input."""
-    if node.operator != "TRANSPOSE_CONV" or node.options.padding != SAME:
+    if node.options.padding != SAME:
         return None
     for axis in (1, 2):
         size, made = node.inputs[2].shape[axis], node.outputs[0].shape[axis]
@@ -291,10 +325,9 @@ def upsampling_padding(node: Node, graph: Graph) -> Finding:
             )
 
 
+@of("TRANSPOSE_CONV")
 def large_kernel(node: Node, graph: Graph) -> Finding:
     """A transposed convolution's kernel takes a texture row per position and four input channels."""
-    if node.operator != "TRANSPOSE_CONV":
-        return None
     _, height, width, channels = node.inputs[1].shape
     rows = height * width * ceil(channels / 4)
     if rows > TEXTURE_ROWS:
@@ -308,17 +341,18 @@ def large_kernel(node: Node, graph: Graph) -> Finding:
 # Arithmetic
 
 
+@of(*BINARY - {"ADD", "MUL"}, "BATCH_MATMUL", "SELECT", "SELECT_V2")
 def twins(node: Node, graph: Graph) -> Finding:
     """One activation twice among the operands; ADD, MUL and CONCATENATION take that."""
-    taken = ("ADD", "MUL", "CONCATENATION", "PACK", "ADD_N")
     operands = [tensor for tensor in node.inputs if not graph.is_constant(tensor)]
-    if node.operator not in taken and len(set(operands)) < len(operands):
+    if len(set(operands)) < len(operands):
         return "one tensor as two operands", f"compute the result directly, or {BY_CONVERT}"
 
 
+@of(*BINARY - FLOAT_ONLY - {"ATAN2"})
 def integer_constants(node: Node, graph: Graph) -> Finding:
     """Of int32 or bool: a constant is read as rank 4 from the front, and always as the right operand."""
-    if node.operator not in BINARY or node.inputs[0].dtype not in ("int32", "bool"):
+    if node.inputs[0].dtype not in ("int32", "bool"):
         return None
     for side, tensor in enumerate(node.inputs):
         if not graph.is_constant(tensor) or tensor.size == 1:
@@ -335,9 +369,10 @@ def integer_constants(node: Node, graph: Graph) -> Finding:
             )
 
 
+@of(*BINARY - {"LOGICAL_AND", "LOGICAL_OR"})
 def batch_constants(node: Node, graph: Graph) -> Finding:
     """The first axis of rank 1 to 3 is the batch of a tensor, yet of a constant the last but channels."""
-    if node.operator not in BINARY or node.outputs[0].dtype not in ("float32", "bool"):
+    if node.outputs[0].dtype not in ("float32", "bool"):
         return None
     axes = len(node.outputs[0].shape)
     for tensor in node.inputs:
@@ -349,13 +384,12 @@ def batch_constants(node: Node, graph: Graph) -> Finding:
             )
 
 
+@of("POW")
 def powers(node: Node, graph: Graph) -> Finding:
     """A single number as base is taken for the exponent where there is a shortcut for that exponent.
 
     A negative base is undefined on a GPU; it works for even exponents, and for a single 3.
     """
-    if node.operator != "POW":
-        return None
     base, exponent = (graph.value(t) for t in node.inputs)
     if base is not None and base.size == 1 and float(base.ravel()[0]) in (1.5, 2.0, 3.0):
         number = float(base.ravel()[0])
@@ -370,19 +404,19 @@ def powers(node: Node, graph: Graph) -> Finding:
         return f"x**{odd.ravel()[0]:g} of numbers that may be negative", "multiply x with itself"
 
 
+@of("LEAKY_RELU")
 def leaky(node: Node, graph: Graph) -> Finding:
     """LeakyReLU is computed as max(x, slope * x)."""
-    if node.operator == "LEAKY_RELU" and not 0 <= node.options.alpha <= 1:
+    if not 0 <= node.options.alpha <= 1:
         return (
             f"a slope of {node.options.alpha:g}; the delegate computes max(x, slope * x)",
             "PReLU with this slope",
         )
 
 
+@of("PRELU")
 def prelu(node: Node, graph: Graph) -> Finding:
     """PReLU has a slope per channel, or per element of a tensor of rank 4."""
-    if node.operator != "PRELU":
-        return None
     shape, slopes = node.inputs[0].shape, node.inputs[1].shape
     while slopes and slopes[0] == 1 and len(slopes) > 1:
         slopes = slopes[1:]
@@ -393,14 +427,16 @@ def prelu(node: Node, graph: Graph) -> Finding:
         )
 
 
+@of("SELECT_V2")
 def selection(node: Node, graph: Graph) -> Finding:
-    """Where-else takes values of the output's shape or a single constant number."""
-    if node.operator not in ("SELECT", "SELECT_V2"):
-        return None
-    if graph.is_constant(node.inputs[0]) and node.inputs[0].shape != node.outputs[0].shape:
-        return "a constant condition that is broadcast", "multiply with a mask of 0 and 1"
-    for tensor in node.inputs[1:]:
+    """Where-else takes values of the output's shape or a single constant number.
+
+    A constant condition has four axes, or the output's shape, or is a single one.
+    """
+    for place, tensor in enumerate(node.inputs):
         if tensor.shape == node.outputs[0].shape:
+            continue
+        if place == 0 and (not graph.is_constant(tensor) or len(tensor.shape) == 4 or tensor.size == 1):
             continue
         if not graph.is_constant(tensor):
             return (
@@ -414,10 +450,9 @@ def selection(node: Node, graph: Graph) -> Finding:
             )
 
 
+@of("BATCH_MATMUL")
 def products(node: Node, graph: Graph) -> Finding:
     """Matrix products: no constant on the left, equal batches, a constant matrix only as it is stored."""
-    if node.operator != "BATCH_MATMUL":
-        return None
     left, right = node.inputs
     if graph.is_constant(left):
         return "a constant as the left matrix", "transpose: (B^T A^T)^T"
@@ -442,23 +477,30 @@ def _batch(tensor):
     return batch
 
 
+@of("SOFTMAX")
 def temperature(node: Node, graph: Graph) -> Finding:
     """A softmax with a factor inside."""
-    if node.operator == "SOFTMAX" and node.options.beta != 1:
+    if node.options.beta != 1:
         return f"beta {node.options.beta:g} inside", "multiply the logits before the softmax"
 
 
+@of("ARG_MAX", "TOPK_V2")
 def filling(node: Node, graph: Graph) -> Finding:
-    """Channels are kept in fours, and the largest is sought in the filling as well; SOFTMAX keeps that at 0.
+    """Channels are kept in fours, and the largest is sought in the filling as well.
 
-    The filling goes through the operators before: it is 0 behind a convolution, 1 behind EXP.
+    The filling goes through the operators before: it is 0 behind a convolution, 1 behind EXP. SOFTMAX keeps
+    it at 0, which is never the largest; TOPK_V2 is wrong behind it too, and ends the process for 3 channels.
     """
-    if node.operator != "ARG_MAX" or node.inputs[0].shape[-1] in (None, 1):
+    image = node.inputs[0]
+    if image.shape[-1] in (None, 1) or image.shape[-1] % 4 == 0:
         return None
-    image, axis = node.inputs[0], graph.value(node.inputs[1])
-    last = axis is not None and int(axis) % len(image.shape) == len(image.shape) - 1
-    maker = graph.producer(image)
-    if last and image.shape[-1] % 4 and (maker is None or maker.operator != "SOFTMAX"):
+    if node.operator == "ARG_MAX":
+        axis, maker = graph.value(node.inputs[1]), graph.producer(image)
+        last = axis is not None and int(axis) % len(image.shape) == len(image.shape) - 1
+        sought = last and (maker is None or maker.operator != "SOFTMAX")
+    else:
+        sought = True  # always along the last axis
+    if sought:
         return (
             f"the largest of {image.shape[-1]} channels, which a GPU fills up to fours; it may answer with a "
             "channel that there is not",
@@ -466,10 +508,9 @@ def filling(node: Node, graph: Graph) -> Finding:
         )
 
 
+@of("CUMSUM")
 def cumulative(node: Node, graph: Graph) -> Finding:
     """A running sum goes forward, with its own element, and not along the batch."""
-    if node.operator != "CUMSUM":
-        return None
     axis = graph.value(node.inputs[1])
     if node.options.exclusive or node.options.reverse:
         return "a running sum backwards or without its own element; the delegate ignores that", (
@@ -479,19 +520,19 @@ def cumulative(node: Node, graph: Graph) -> Finding:
         return "a running sum along the first axis; the delegate computes wrong values", "transpose first"
 
 
+@of("ADD_N")
 def many(node: Node, graph: Graph) -> Finding:
     """A sum of many tensors."""
-    if node.operator == "ADD_N" and len(node.inputs) > 2:
+    if len(node.inputs) > 2:
         return f"a sum of {len(node.inputs)} tensors", "add two tensors at a time"
 
 
 # Moving values
 
 
+@of("STRIDED_SLICE")
 def slicing(node: Node, graph: Graph) -> Finding:
     """The delegate takes forward slices with an entry per axis, and does not clip them to the tensor."""
-    if node.operator != "STRIDED_SLICE":
-        return None
     options, shape = node.options, node.inputs[0].shape
     begins, ends, strides = (graph.value(t) for t in node.inputs[1:])
     if options.shrinkAxisMask or options.newAxisMask or options.ellipsisMask:
@@ -519,10 +560,9 @@ def _from_front(place, size):
     return int(place) + (size if place < 0 else 0)
 
 
+@of("PAD", "PADV2")
 def padding_axes(node: Node, graph: Graph) -> Finding:
     """Padding needs rank 4, and leaves the batch alone."""
-    if node.operator not in ("PAD", "PADV2"):
-        return None
     axes, amounts = len(node.inputs[0].shape), graph.value(node.inputs[1])
     if axes < 4:
         return (
@@ -533,27 +573,24 @@ def padding_axes(node: Node, graph: Graph) -> Finding:
         return "padding of the batch; the delegate computes wrong values", "concatenate zeros instead"
 
 
-def corners(node: Node, graph: Graph) -> Finding:
-    """The two ways of placing pixels exclude each other."""
-    if node.operator == "RESIZE_BILINEAR" and node.options.alignCorners and node.options.halfPixelCenters:
-        return "aligned corners and half-pixel centers at once", "choose one of them"
-
-
+@of("MIRROR_PAD")
 def mirror(node: Node, graph: Graph) -> Finding:
     """Of the two ways to mirror, the delegate has the one that does not repeat the rim."""
-    if node.operator == "MIRROR_PAD" and node.options.mode != 0:
+    if node.options.mode != 0:
         return "symmetric padding; the delegate has the reflecting kind alone", "pad with mode 'reflect'"
 
 
+@of("GATHER")
 def gathering(node: Node, graph: Graph) -> Finding:
     """GATHER takes a list of indices: no single one, no table."""
-    if node.operator == "GATHER" and len(node.inputs[1].shape) != 1:
+    if len(node.inputs[1].shape) != 1:
         return (
             f"indices of {len(node.inputs[1].shape)} axes; the delegate takes a list",
             f"a list of indices, then a reshape, or {BY_CONVERT}",
         )
 
 
+@of("SPLIT", "SPLIT_V", "UNPACK")
 def splitting(node: Node, graph: Graph) -> Finding:
     """Parts of one split that meet again.
 
@@ -607,6 +644,7 @@ def _meets(tensor, others, graph):
 # Several outputs
 
 
+@of(*CONVOLUTIONS, "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "ADD", "MUL", "PAD", "PADV2")
 def lost_output(node: Node, graph: Graph) -> Finding:
     """An output that the delegate never writes, because it merges its maker into its only reader."""
     made = node.outputs[0]
@@ -681,6 +719,7 @@ RULES = (
     version,
     rank,
     dtype,
+    float_only,
     dynamic,
     activation,
     groups,
@@ -702,7 +741,6 @@ RULES = (
     many,
     slicing,
     padding_axes,
-    corners,
     mirror,
     gathering,
     splitting,

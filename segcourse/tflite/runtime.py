@@ -68,7 +68,16 @@ class Runner:
         return self.outputs(images)[self.output_names[0]]
 
     def labels(self, images: ArrayLike) -> np.ndarray:
-        """uint8 labels [N, H', W']: the class of the largest logit, or what a file of labels gives."""
+        """uint8 labels [N, H', W']: the class of the largest logit, or what a file of labels gives.
+
+        Raises:
+            ValueError: as above, or the file gives one score a pixel, of which none is the largest.
+        """
+        if self.output_shape[-1] == 1 and not self.gives_labels:
+            raise ValueError(
+                "The file gives one score a pixel, and the largest of one is always class 0. Compare it "
+                "yourself: runner(images)[..., 0] > 0 for logits, > 0.5 for probabilities."
+            )
         result = self.outputs(images)[self.output_names[0]]
         return (result if self.gives_labels else result.argmax(axis=-1)).astype(np.uint8)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from segcourse.tflite.files import readable
 from segcourse.tflite.runtime import checked_images, usable_threads
 
 
@@ -37,18 +37,13 @@ class Tensors:
         operators: list of `Operator` in the order of computation.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError, IsADirectoryError, ValueError: there is no whole TFLite file at `path`.
     """
 
     def __init__(self, path: str | os.PathLike | bytes):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        if isinstance(path, bytes):
-            source = {"model_content": path}
-        elif Path(path).is_file():
-            source = {"model_path": str(path)}
-        else:
-            raise FileNotFoundError(f"There is no file {path}.")
+        source = {"model_content": path} if isinstance(path, bytes) else {"model_path": str(readable(path))}
         self._interpreter = Interpreter(
             **source,
             experimental_preserve_all_tensors=True,
