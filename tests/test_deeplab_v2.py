@@ -1,11 +1,15 @@
 """DeepLab v2 and the ResNet encoder: counts, strides and rates, ASPP, scales, against independent oracles."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
+from helpers import ROOT, logits_of, noise
 from keras import layers, ops
+from test_exercises import attempt, blanked, exercises
 
-from segcourse import models
+from segcourse import models, studies
 from segcourse.encoders.resnet import (
     UNITS,
     from_keras,
@@ -14,11 +18,15 @@ from segcourse.encoders.resnet import (
     strides_and_rates,
     subtract_mean,
 )
+from segcourse.exercises import NotYet
 from segcourse.layers.resizing import Resize
+from segcourse.losses import MaskedCrossEntropy
 from segcourse.models.deeplab_v1 import coarse
 from segcourse.models.deeplab_v2 import HEADS, aspp, at_scales, deeplab_v2
+from segcourse.studies import deeplab_v2 as study
 
 RNG = np.random.default_rng(7)
+LESSON = ROOT / "notebooks" / "07_deeplab_v2.ipynb"
 # torchvision's model pages: trainable weights of the classifiers with 1000 classes.
 PUBLISHED = {18: 11_689_512, 50: 25_557_032, 101: 44_549_160, 152: 60_192_808}
 
@@ -233,3 +241,134 @@ def test_a_wrong_argument_is_named(options, words):
 
 def test_every_head_is_known_by_its_rates():
     assert HEADS == {"largefov": (12,), "aspp-s": (2, 4, 8, 12), "aspp-l": (6, 12, 18, 24)}
+
+
+# The studies
+
+
+@pytest.mark.parametrize("variant", study.VARIANTS)
+def test_every_variant_starts_near_the_loss_of_chance(variant):
+    labels = np.random.default_rng(1).integers(0, 11, (1, 96, 128), dtype=np.uint8)
+    logits = logits_of(study.build(variant, 1, study.STUDY.settings), noise((96, 128)))
+    assert float(MaskedCrossEntropy()(labels, logits)) == pytest.approx(np.log(11), rel=0.1)
+
+
+def test_the_variants_differ_in_what_they_say():
+    models_ = {v: study.build(v, 1, study.STUDY.settings) for v in study.VARIANTS}
+    sizes = {v: model.count_params() for v, model in models_.items()}
+    assert sizes["largefov"] < sizes["aspp-s"] == sizes["aspp-l"]
+    assert sizes["largefov"] == sizes["largefov-step"] == sizes["largefov-scales"]
+    rates = {
+        v: [layer.dilation_rate[0] for layer in models_[v].layers if layer.name.startswith("fc6")]
+        for v in study.HEADS
+    }
+    assert rates == {v: list(expected) for v, expected in study.HEADS.items()}
+    alone, several = (logits_of(models_[v], noise((96, 128))) for v in ("largefov", "largefov-scales"))
+    assert (several >= alone - 1e-6).all() and (several > alone + 1e-6).any()
+
+
+def test_the_older_schedule_falls_twice_to_a_tenth():
+    step, poly = (study.schedule(v, 1.0, 300) for v in (study.STEP, "largefov"))
+    at = [0, 99, 101, 199, 201, 299]
+    assert [float(step(t)) for t in at] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert [float(poly(t)) for t in at] == pytest.approx([(1 - t / 300) ** 0.9 for t in at], rel=1e-5)
+
+
+def stored_part(miou, rate=3e-3):
+    """The part of a result whose CRF adds a tenth."""
+    test = {
+        when: dict.fromkeys(study.SCORES, 0.5) | {"miou": value, "iou": [value, 1 - value]}
+        for when, value in (("before", miou), ("after", miou + 0.1))
+    }
+    return {**test, "learning_rate": rate, "history": {"step": [80, 160], "loss": [2.0, 1.0 + miou]}}
+
+
+def test_what_the_lesson_reads_of_a_result_in_which_parts_are_missing():
+    parts = {f"largefov-{s}": stored_part(0.2 + 0.1 * int(s)) for s in study.SEEDS}
+    parts |= {f"aspp-l-{s}": stored_part(0.5, 1e-2) for s in study.SEEDS} | {"aspp-s-1": stored_part(0.9)}
+    result = json.loads(json.dumps({"settings": study.STUDY.settings, "results": parts}))
+    assert study.stored(result) == ("largefov", "aspp-l")
+    assert study.per_seed(result, "before", "miou")["largefov"] == pytest.approx([0.3, 0.4, 0.5])
+    assert study.table(result, "after", ("aspp-s", "largefov"))["largefov"]["miou"] == pytest.approx((50, 10))
+    assert study.class_iou(result)["largefov"][0] == pytest.approx([0.3, 0.7])
+    assert study.learning_rates(result) == {"largefov": (3e-3, False), "aspp-l": (1e-2, True)}
+    steps, losses = study.curves(result, "loss", "largefov")
+    assert steps == [80, 160] and losses[:, 1] == pytest.approx([1.3, 1.4, 1.5])
+    nothing = {"results": {}}
+    assert study.stored(nothing) == () and study.table(nothing) == {}
+
+
+def test_the_network_for_photographs_fits_into_a_file():
+    found = studies.get("camvid-deeplab-v2")
+    assert found.weights == ("camvid_deeplab_v2.weights.h5",) and found.settings["epochs"] == 60
+
+
+# The exercises: wrong answers, and right ones of another form
+
+TAPS = "slice(reach - rate, reach + rate + 1, rate)"
+KERNEL = f"""reach = max(rates)
+whole = np.zeros((2 * reach + 1, 2 * reach + 1, *kernels[0].shape[2:]), "float32")
+for kernel, rate in zip(kernels, rates):
+    taps = {TAPS}
+    whole[taps, taps] {{put}}
+return whole{{after}}"""
+FIELD = """side, jump = {start}, {jump}
+for stage in plan:
+    for stride, before, rate in stage:
+        {step}
+return side"""
+MIRROR = """image = keras.Input(network.input.shape[1:])
+here, there = network(image), network(ops.flip(image, axis={axis}))
+return keras.Model(image, {result})"""
+WRONG = [
+    (0, KERNEL.format(put="= kernel", after="")),  # the last branch alone has the middle
+    (0, KERNEL.format(put="+= kernel", after=" / len(kernels)")),
+    (0, KERNEL.format(put="+= kernel[::-1, ::-1]", after="")),  # a convolution as mathematicians write it
+    (0, KERNEL.format(put="+= kernel", after="").replace(TAPS, "slice(reach - 1, reach + 2)")),  # no holes
+    (0, KERNEL.format(put="+= kernel", after="").replace("max(rates)", "max(rates) + 1")),
+    (1, FIELD.format(start=7, jump=4, step="jump *= stride; side += 2 * rate * jump")),  # no pooling
+    (1, FIELD.format(start=11, jump=4, step="side += 2 * rate * jump; jump *= stride")),  # field before jump
+    (1, FIELD.format(start=11, jump=4, step="jump *= stride; side += 2 * before * jump")),
+    (1, FIELD.format(start=11, jump=4, step="jump *= stride; side += 2 * jump")),  # without the rate
+    (1, FIELD.format(start=11, jump=4, step="side += 2 * rate * jump")),  # without the stride
+    (2, MIRROR.format(axis=2, result="(here + there) / 2")),  # not turned back
+    (2, MIRROR.format(axis=1, result="(here + ops.flip(there, axis=1)) / 2")),  # upside down
+    (2, MIRROR.format(axis=2, result="here + ops.flip(there, axis=2)")),
+    (2, MIRROR.format(axis=2, result="ops.maximum(here, ops.flip(there, axis=2))")),
+    (2, MIRROR.format(axis=2, result="here")),
+    (2, "image = keras.Input(network.input.shape[1:])\n"
+        "return keras.Model(image, network((image + ops.flip(image, axis=2)) / 2))"),
+]  # fmt: skip
+RIGHT = [
+    (0, "r = max(rates)\nshape = kernels[0].shape[2:]\nout = np.zeros((2 * r + 1, 2 * r + 1, *shape))\n"
+        "for k, rate in zip(kernels, rates):\n    for i in range(3):\n        for j in range(3):\n"
+        "            out[r + (i - 1) * rate, r + (j - 1) * rate] += k[i, j]\nreturn out"),
+    (1, "units = [unit for stage in plan for unit in stage]\njumps = 4 * np.cumprod([u[0] for u in units])\n"
+        "return 11 + int(sum(2 * u[2] * jump for u, jump in zip(units, jumps)))"),
+    (2, "image = keras.Input(network.input.shape[1:])\nturn = layers.Lambda(lambda x: x[:, :, ::-1])\n"
+        "both = [network(image), turn(network(turn(image)))]\n"
+        "return keras.Model(image, layers.Average()(both))"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def answer(monkeypatch):
+    """Runs the check of an exercise on an answer."""
+    monkeypatch.chdir(ROOT / "notebooks")
+
+    def run(number, body):
+        exercise, check = exercises(LESSON)[number]
+        attempt(LESSON, blanked(exercise, body.replace("\n", "\n    ")), check)
+
+    return run
+
+
+@pytest.mark.parametrize(("number", "body"), RIGHT)
+def test_a_right_answer_of_another_form_is_accepted(answer, number, body):
+    answer(number, body)
+
+
+@pytest.mark.parametrize(("number", "body"), WRONG)
+def test_a_plausible_wrong_answer_is_not(answer, number, body):
+    with pytest.raises(NotYet):
+        answer(number, body)

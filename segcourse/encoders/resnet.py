@@ -18,10 +18,7 @@ EPSILON = 1.001e-5  # the original's 1e-5 and a little more, which TensorFlow's 
 
 
 def conv_norm(x, channels, kernel, stride, rate, norm, name, relu=True):
-    """Convolution without bias, batch normalisation and, if wanted, a ReLU.
-
-    With a stride the zeros lie on all sides, so that cell 0 lies on pixel 0 whatever the size of the map.
-    """
+    """Convolution without bias, batch normalisation, ReLU; at any stride, cell 0 lies on pixel 0."""
     padding, holes = "same", rate if kernel > 1 else 1
     if kernel > 1 and stride > 1:
         x, padding = layers.ZeroPadding2D(rate * (kernel // 2), name=f"{name}_pad")(x), "valid"
@@ -46,16 +43,23 @@ def bottleneck(x, channels, stride, rates, strided, norm, name):
 
 
 def residual_unit(x, adds, channels, stride, rates, strided, norm, name):
-    """ReLU of the input plus what `adds` makes of it; a 1x1 convolution fits the input where sizes differ.
+    """ReLU of the input, which a 1x1 convolution may fit, plus what `adds` makes of it.
 
-    `rates` are those up to the place of the stride, itself included, and after it.
-    """
+    `rates`: up to the place of the stride, itself included, and after it."""
     added = adds(x, channels, stride, rates, strided, norm, name)
     if x.shape[-1] != added.shape[-1]:
         x = conv_norm(x, added.shape[-1], 1, stride, 1, norm, f"{name}_shortcut", relu=False)
     elif stride > 1:
         x = layers.MaxPooling2D(1, stride, name=f"{name}_shortcut")(x)
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, added]))
+
+
+def _check_resnet(**given):
+    known = {"depth": tuple(UNITS), "output_stride": (32, 16, 8)}
+    known |= {"stem": ("7x7", "3x3"), "strided": ("1x1", "3x3", "last")}
+    for name, value in given.items():
+        if value not in known[name]:
+            raise ValueError(f"{name}={value!r} is unknown: {', '.join(map(repr, known[name]))}.")
 
 
 def strides_and_rates(units, output_stride=32, strided="1x1", multi_grid=None):
@@ -94,14 +98,6 @@ def _stem(x, kind, width, norm):
     return x, layers.MaxPooling2D(3, 2, name="stem_pool")(pooled)
 
 
-def _check_resnet(**given):
-    known = {"depth": tuple(UNITS), "output_stride": (32, 16, 8)}
-    known |= {"stem": ("7x7", "3x3"), "strided": ("1x1", "3x3", "last")}
-    for name, value in given.items():
-        if value not in known[name]:
-            raise ValueError(f"{name}={value!r} is unknown: {', '.join(map(repr, known[name]))}.")
-
-
 def resnet_features(
     x,
     depth=50,
@@ -116,25 +112,13 @@ def resnet_features(
 ):
     """The convolutions of a ResNet (He, Zhang, Ren & Sun 2015, Table 1), for any output stride.
 
-    Args:
-        x: images [B, H, W, channels] less their mean colour: see `subtract_mean`.
-        depth: 18, 50, 101 or 152.
-        width: scales the channels of every layer.
-        output_stride: 32 (the paper), 16 or 8 pixels between the last map's cells.
-        stem: "7x7" (the paper), or "3x3": three convolutions of 64, 64 and 128 channels.
-        strided: where a stage has its stride: in the first "1x1" (the paper) or the "3x3" of its first unit,
-            or in the 3x3 of the "last" unit of the stage before (TensorFlow's DeepLabs). In ResNet-18, which
-            has no 1x1, the first 3x3 strides.
-        multi_grid: factors on the rates of the last stage's units; None: no factors.
-        momentum, epsilon: of the batch normalisation.
-        frozen: True leaves the batch normalisation as it is: for pretrained weights and small batches.
-
-    Returns:
-        list of five maps: the stem's, at half the size, and the last one of each stage. A map of stride s has
-        ceil(size / s) cells a side, and cell i lies on pixel s * i.
-
-    Raises:
-        ValueError: an unknown depth, output stride, stem or place of the stride, or a grid that does not fit.
+    `x`: images less their mean colour, see `subtract_mean`. `depth`: 18, 50, 101 or 152. `width` scales all
+    channels. `output_stride`: 32, 16 or 8 pixels between the last map's cells. `stem`: "7x7", or three
+    convolutions, "3x3". `strided`: a stage has its stride in the first "1x1" (the paper) or the "3x3" of its
+    first unit, or in the 3x3 of the "last" unit before it; ResNet-18 has it in a 3x3. `multi_grid`: factors
+    on the rates of the last stage's units. `momentum`, `epsilon`: of the batch normalisation, which `frozen`
+    leaves as it is. Returns five maps: the stem's, at half the size, and the last of each stage. A map of
+    stride s has ceil(size / s) cells a side; cell i lies on pixel s * i. ValueError for what is not known.
     """
     _check_resnet(depth=depth, output_stride=output_stride, stem=stem, strided=strided)
     norm = {"momentum": momentum, "epsilon": epsilon, "trainable": not frozen}
@@ -153,14 +137,8 @@ def resnet_features(
 def resnet(input_shape=(224, 224, 3), classes=1000, depth=50, width=1.0, stem="7x7", strided="1x1"):
     """A ResNet that names one class for an image (He, Zhang, Ren & Sun 2015).
 
-    Args:
-        input_shape: (H, W, channels); H and W may be None: the last map is averaged.
-        classes: number of classes of the images.
-        depth, width, stem, strided: as in `resnet_features`.
-
-    Returns:
-        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, classes]; 25,557,032 trainable
-        weights by default.
+    Images [B, H, W, channels] 0..255 to float32 logits [B, classes]; H and W may be None, for the last map is
+    averaged. Options as in `resnet_features`. 25,557,032 trainable weights by default.
     """
     image = keras.Input(input_shape, name="image")
     x = resnet_features(subtract_mean(image), depth, width, stem=stem, strided=strided)[-1]
@@ -180,11 +158,8 @@ def _name_in_keras(name):
 def from_keras(original, target):
     """Copy the convolutions of a ResNet of `keras.applications` into a network with our layers of that depth.
 
-    Their biases go into the stored means, and the first kernel, which expects blue first, is turned round.
-
-    Args:
-        original: ResNet50, ResNet101 or ResNet152 of keras.applications.
-        target: a network that has the layers of `resnet_features` with stem="7x7" and strided="1x1".
+    `target` has the layers of `resnet_features` with stem="7x7" and strided="1x1". Biases go into the stored
+    means, and the first kernel, which expects blue first, is turned round.
     """
     for layer in target.layers:
         if isinstance(layer, layers.Conv2D) and (name := _name_in_keras(layer.name)):

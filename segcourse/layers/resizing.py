@@ -1,7 +1,4 @@
-"""Generated from notebooks/07_deeplab_v2.ipynb. Edit the lesson, then run make export.
-
-Lesson 07 · DeepLab v2: one object, many sizes.
-"""
+"""Resizing a map by a factor, or to the size of another map."""
 
 from fractions import Fraction
 
@@ -20,7 +17,7 @@ class Resize(keras.Layer):
         factor: each side becomes round(factor * side). None: the layer is called on [x, like].
     """
 
-    def __init__(self, factor=None, **kwargs):
+    def __init__(self, factor: float | None = None, **kwargs):
         super().__init__(**kwargs)
         self.factor = factor
 

@@ -23,11 +23,9 @@ def _scores(x, classes, kernel, rate, name):
 
 
 def aspp(x, classes, rates, channels=None, dropout=0.5):
-    """Atrous spatial pyramid pooling: scores from a branch for each rate, added (Chen et al. 2016, Fig. 7).
+    """Atrous spatial pyramid pooling: a branch of scores for each rate, added (Chen et al. 2016, Fig. 7).
 
-    A branch is fc6 (3x3 with the rate), fc7 and fc8, with so many `channels`; without `channels`, as on a
-    ResNet, it is one 3x3 convolution to the scores.
-    """
+    A branch is fc6, fc7 and fc8 with so many `channels`, or without them one 3x3 convolution to scores."""
     branches = []
     for n, rate in enumerate(rates, start=1):
         y = x
@@ -55,57 +53,10 @@ def _one_scale(input_shape, classes, width, backbone, rates, dropout, frozen):
     return keras.Model(image, upsample_scores(scores, image), name="deeplab_v2")
 
 
-def deeplab_v2(
-    input_shape=(None, None, 3),
-    classes=21,
-    width=1.0,
-    backbone="resnet101",
-    head="aspp-l",
-    rates=None,
-    scales=(0.5, 0.75, 1.0),
-    dropout=0.5,
-    frozen=False,
-    weights=None,
-):
-    """DeepLab v2, the network without its CRF (Chen, Papandreou, Kokkinos, Murphy & Yuille 2016).
-
-    Args:
-        input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
-        classes: number of classes C.
-        width: scales the channels of every layer but the scores; 1.0 is the paper.
-        backbone: "resnet101" or "vgg16" (the paper's two), or "resnet50" or "resnet18".
-        head: "aspp-l", "aspp-s" or "largefov": the rates of Table 3.
-        rates: others than the head's, for instance for small images: the same weights for each branch.
-        scales: of the image; each pixel keeps the largest score. (1.0,) is the network of the first tables.
-        dropout: rate after fc6 and fc7 (VGG16 only).
-        frozen: True leaves the ResNet's batch normalisation as it is, as the authors did: for pretrained
-            weights.
-        weights: None, or "imagenet" to start the encoder from Keras' files (not for ResNet-18).
-
-    Returns:
-        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C]. 44,048,532 trainable
-        weights by default, 37,877,652 with VGG16.
-
-    Raises:
-        ValueError: a side below 32, or an argument that is none of those above.
-    """
-    rates = HEADS.get(head) if rates is None else tuple(rates)
-    _check(input_shape, backbone, head, rates, scales, weights)
-    network = _one_scale(input_shape, classes, width, backbone, rates, dropout, frozen)
-    if weights == "imagenet" and backbone == "vgg16":
-        transplant(imagenet_vgg16(), features(network))
-    elif weights == "imagenet":
-        from_keras(imagenet_resnet(BACKBONES[backbone]), network)
-    return network if tuple(scales) == (1.0,) else at_scales(network, scales)
-
-
 def at_scales(network, scales):
-    """A network that looks at the image at several scales and keeps each class' largest score at each pixel.
+    """A network that looks at the image at several `scales`, with shared weights.
 
-    Args:
-        network: keras.Model from images to logits of their size; its weights are shared.
-        scales: factors on the sides of the image.
-    """
+    `network` gives logits of its image's size; at each pixel, each class keeps its largest score."""
     image = keras.Input(network.input.shape[1:], name="image")
     logits = []
     for scale in scales:
@@ -133,3 +84,35 @@ def _check(input_shape, backbone, head, rates, scales, weights):
         raise ValueError(f"scales={scales} do not fit: one or more numbers above 0.")
     if weights == "imagenet" and backbone == "resnet18":
         raise ValueError('weights="imagenet" is not there for "resnet18": Keras distributes none.')
+
+
+def deeplab_v2(
+    input_shape=(None, None, 3),
+    classes=21,
+    width=1.0,
+    backbone="resnet101",
+    head="aspp-l",
+    rates=None,
+    scales=(0.5, 0.75, 1.0),
+    dropout=0.5,
+    frozen=False,
+    weights=None,
+):
+    """DeepLab v2, the network without its CRF (Chen, Papandreou, Kokkinos, Murphy & Yuille 2016).
+
+    Images [B, H, W, channels] 0..255 to float32 logits [B, H, W, classes], any size from 32 up. `width`
+    scales all channels but the scores'. `backbone`: "resnet101" or "vgg16" (the paper's), "resnet50" or
+    "resnet18". `head`: "aspp-l", "aspp-s" or "largefov", the rates of Table 3, or give other `rates`.
+    `scales` of the image: each pixel keeps each class' largest score; (1.0,) is the paper's first tables'.
+    `dropout` after fc6 and fc7 (VGG16). `frozen`: the ResNet's normalisation stays as it is, for pretrained
+    weights. `weights`: None, or "imagenet" for the encoder (not ResNet-18). 44,048,532 trainable weights by
+    default, 37,877,652 with VGG16. Raises ValueError for a side below 32 or another argument.
+    """
+    rates = HEADS.get(head) if rates is None else tuple(rates)
+    _check(input_shape, backbone, head, rates, scales, weights)
+    network = _one_scale(input_shape, classes, width, backbone, rates, dropout, frozen)
+    if weights == "imagenet" and backbone == "vgg16":
+        transplant(imagenet_vgg16(), features(network))
+    elif weights == "imagenet":
+        from_keras(imagenet_resnet(BACKBONES[backbone]), network)
+    return network if tuple(scales) == (1.0,) else at_scales(network, scales)

@@ -9,7 +9,7 @@ The rates are half of the paper's, for the map has 25x33 cells and not 41x41.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -26,7 +26,7 @@ from segcourse.studies.core import fitting, rates, scoring, store
 STARTER = "starter"  # lesson 00's network, from random weights
 HEADS = {"largefov": (6,), "aspp-s": (1, 2, 4, 6), "aspp-l": (3, 6, 9, 12)}
 STEP = "largefov-step"  # LargeFOV with the older schedule
-SCALES = {"aspp-l-scales": (0.5, 0.75, 1.0)}
+SCALES = {"largefov-scales": (0.5, 0.75, 1.0)}
 VARIANTS = (STARTER, *HEADS, STEP, *SCALES)
 SEEDS = ("1", "2", "3")
 SCORES = ("pixel_accuracy", "mean_accuracy", "miou", "boundary_f1")
@@ -36,25 +36,25 @@ def _run(part, settings):
     variant, seed = part.rsplit("-", 1)
     classes, size = len(datasets.spec("toycam")), tuple(settings["size"])
     data = {split: datasets.load("toycam", split, size=size) for split in ("train", "val", "test")}
+    data["val"] = tuple(part[: settings["val_scenes"]] for part in data["val"])
     folder = store.scratch("deeplab-v2", variant, settings)
 
-    def train(rate, seed, steps, place):
-        model = build(variant, seed, settings)
-        optimizer = keras.optimizers.Adam(schedule(variant, rate, steps))
-        round_steps = settings["round_steps"]
-        return model, fitting.rounds(model, optimizer, data, settings, seed, steps, round_steps, place)
-
     def short(rate, place):
-        return train(rate, settings["rate_seed"], settings["steps"] // 4, place)[1]
+        return train(variant, rate, settings["rate_seed"], settings["steps"] // 4, data, settings, place)[1]
 
     found = rates.rate_scores(settings["learning_rates"], folder, short)
     rate = rates.best_rate(found)
-    model, history = train(rate, int(seed), settings["steps"], folder / seed)
+    model, history = train(variant, rate, int(seed), settings["steps"], data, settings, folder / seed)
     some = [x[: settings["search_scenes"]] for x in data["val"]]
     searched = deeplab_v1_crf.search(*some, model, classes, settings)
     parameters = scoring.best(searched, deeplab_v1_crf.SEARCHED)
-    scores = deeplab_v1_crf.before_and_after(*data["test"], model, classes, parameters, settings)
-    return {"rates": found, "learning_rate": rate, "history": history, "search": searched, **scores}
+    return {
+        "rates": found,
+        "learning_rate": rate,
+        "history": {key: history[key] for key in ("step", "loss", "val_loss", "val_miou")},
+        "search": searched,
+        **deeplab_v1_crf.before_and_after(*data["test"], model, classes, parameters, settings),
+    }
 
 
 def build(variant: str, seed: int, settings: Mapping) -> keras.Model:
@@ -70,6 +70,21 @@ def build(variant: str, seed: int, settings: Mapping) -> keras.Model:
     return at_scales(model, SCALES[variant]) if variant in SCALES else model
 
 
+def train(
+    variant: str, rate: float, seed: int, steps: int, data: Mapping, settings: Mapping, folder: Path
+) -> tuple[keras.Model, dict[str, list]]:
+    """One training; killed and started again with the same `folder`, it goes on after its last round.
+
+    Returns:
+        the network with its last weights, and the history by round, `val_miou` among it.
+    """
+    model = build(variant, seed, settings)
+    optimizer = keras.optimizers.Adam(schedule(variant, rate, steps))
+    return model, fitting.rounds(
+        model, optimizer, data, settings, seed, steps, settings["round_steps"], folder
+    )
+
+
 def schedule(variant: str, rate: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
     """Poly; for the variant `STEP` a tenth of the rate after a third of the steps, a hundredth after two."""
     if variant != STEP:
@@ -78,50 +93,69 @@ def schedule(variant: str, rate: float, steps: int) -> keras.optimizers.schedule
     return keras.optimizers.schedules.PiecewiseConstantDecay(at, [rate, rate / 10, rate / 100])
 
 
-# Reading the stored result
+# Reading the stored result, whichever parts it has
 
 
-def per_seed(
-    stored: Mapping, when: str, score: str, variants: Sequence[str] = VARIANTS
-) -> dict[str, list[Any]]:
+def stored(result: Mapping, variants: Sequence[str] = VARIANTS) -> tuple[str, ...]:
+    """Those of the variants of which all seeds are stored."""
+    return tuple(v for v in variants if all(f"{v}-{seed}" in result["results"] for seed in SEEDS))
+
+
+def _seeds(result, variant):
+    return [result["results"][f"{variant}-{seed}"] for seed in SEEDS]
+
+
+def per_seed(result: Mapping, when: str, score: str, variants: Sequence[str] = VARIANTS) -> dict[str, list]:
     """A score on the test scenes "before" or "after" the CRF: dict variant -> list over the seeds."""
-    return {v: [stored["results"][f"{v}-{seed}"][when][score] for seed in SEEDS] for v in variants}
+    return {v: [part[when][score] for part in _seeds(result, v)] for v in stored(result, variants)}
 
 
-def table(stored: Mapping, when: str = "before") -> dict[str, dict[str, tuple[float, float]]]:
+def table(
+    result: Mapping, when: str = "before", variants: Sequence[str] = VARIANTS
+) -> dict[str, dict[str, tuple[float, float]]]:
     """Mean and standard deviation over the seeds, in percent: dict variant -> score -> (mean, spread)."""
-    return scoring.table({score: per_seed(stored, when, score) for score in SCORES})
+    return scoring.table({score: per_seed(result, when, score, variants) for score in SCORES})
 
 
-def class_iou(stored: Mapping, when: str = "before") -> dict[str, np.ndarray]:
-    """Per-class IoU averaged over the seeds: dict variant -> float array [classes]."""
-    return {v: np.array(rows, float).mean(0) for v, rows in per_seed(stored, when, "iou").items()}
+def class_iou(
+    result: Mapping, when: str = "before", variants: Sequence[str] = VARIANTS
+) -> dict[str, np.ndarray]:
+    """Per-class IoU of each seed: dict variant -> float array [seeds, classes]."""
+    return {v: np.array(rows, float) for v, rows in per_seed(result, when, "iou", variants).items()}
 
 
-def curves(stored: Mapping, variant: str, key: str = "val_miou") -> tuple[list[int], np.ndarray]:
+def curves(result: Mapping, key: str, variant: str) -> tuple[list[int], np.ndarray]:
     """A column of the histories: (steps, values [seeds, rounds])."""
-    histories = [stored["results"][f"{variant}-{seed}"]["history"] for seed in SEEDS]
+    histories = [part["history"] for part in _seeds(result, variant)]
     return histories[0]["step"], np.array([history[key] for history in histories], float)
+
+
+def learning_rates(result: Mapping, variants: Sequence[str] = VARIANTS) -> dict[str, tuple[float, bool]]:
+    """The chosen learning rates: dict variant -> (rate, whether it lies at the edge of the grid)."""
+    tried = result["settings"]["learning_rates"]
+    chosen = {v: _seeds(result, v)[0]["learning_rate"] for v in stored(result, variants)}
+    return {v: (rate, rate in (min(tried), max(tried))) for v, rate in chosen.items()}
 
 
 STUDY = Study(
     title="DeepLab v2 on ToyCam: one rate, four, poly and step, one scale and three, with a CRF and without",
-    cost="about five hours on two CPU cores with AVX2",
+    cost="about two hours on two CPU cores with AVX2",
     settings={
         "size": [192, 256],
         "width": 0.25,
-        "steps": 600,
-        "round_steps": 75,
-        "batch": 8,
+        "steps": 320,
+        "round_steps": 80,
+        "batch": 4,
+        "val_scenes": 50,
         "rate_seed": 0,
-        "learning_rates": [3e-4, 1e-3, 3e-3],
+        "learning_rates": [1e-3, 3e-3, 1e-2],
         "augment": fitting.COLORS_ONLY,
-        "search_scenes": 20,
-        "grid": deeplab_v1_crf.STUDY.settings["grid"],
-        "fixed": deeplab_v1_crf.STUDY.settings["fixed"],
+        "search_scenes": 8,
+        "grid": {"w_bilateral": [3, 6, 12], "sigma_xy": [10, 20], "sigma_rgb": [10]},
+        "fixed": {"w_spatial": 1, "sigma_spatial": 2, "iterations": 10},
         "toycam_version": toycam.VERSION,
     },
     parts=tuple(f"{variant}-{seed}" for seed in SEEDS for variant in VARIANTS),
     run=_run,
-    probed=("aspp-l-scales-1", "largefov-step-1"),
+    probed=("largefov-scales-1", "largefov-step-1"),
 )
