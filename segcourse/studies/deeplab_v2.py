@@ -151,7 +151,7 @@ STUDY = Study(
         "learning_rates": [1e-3, 3e-3, 1e-2],
         "augment": fitting.COLORS_ONLY,
         "search_scenes": 8,
-        "grid": {"w_bilateral": [3, 6, 12], "sigma_xy": [10, 20], "sigma_rgb": [10]},
+        "grid": {"w_bilateral": [3, 6, 12], "sigma_xy": [10, 20], "sigma_rgb": [5, 10, 20]},
         "fixed": {"w_spatial": 1, "sigma_spatial": 2, "iterations": 10},
         "toycam_version": toycam.VERSION,
     },
