@@ -29,10 +29,11 @@ env: ## make or update .venv (all targets that need it do)
 addons: ## make or update .venv-addons: TensorFlow Addons, the reference of tests/test_addons.py
 	@tools/make_addons_env.sh
 
-lab: env ## open JupyterLab on the first lesson
+lab: env ## open JupyterLab on your own copy of a lesson, in my/: make lab, make lab L=01
+	@$(PY) -m segcourse.cli start
 	@echo "Opening JupyterLab; leave it with Ctrl-C."
 	@$(PY) -m jupyterlab --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
-	    --LabApp.extension_manager=readonly $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb
+	    --LabApp.extension_manager=readonly $(if $(filter 0,$(shell id -u)),--allow-root) my/$(or $(L),00)_*.ipynb
 
 test: env ## run the unit tests, then lessons for SEGCOURSE_LESSON_MINUTES (30): stale ones, then others in turn
 	@$(WITH_ADDONS)

@@ -1,4 +1,4 @@
-"""Checks of the lessons' exercises, and the student's version of a lesson."""
+"""Checks of the lessons' exercises, their solutions, and the student's version of a lesson."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FILLER = 'raise NotImplementedError("your code here")'
 
 _BEGIN, _END = "### BEGIN SOLUTION", "### END SOLUTION"
+_CHECK = re.compile(r"""^with (exercises\.)?check\(\s*["'](?P<name>[^"']+)""", re.MULTILINE)
 
 
 class NotYet(AssertionError):
@@ -109,6 +110,35 @@ def student_version(notebook: NotebookNode) -> NotebookNode:
         solved = _BEGIN in cell.source
         if solved:
             cell.source = blank(cell.source)
-        if solved or re.search(r"^with (exercises\.)?check\(", cell.source, re.MULTILINE):
+        if solved or _CHECK.search(cell.source):
             cell.outputs, cell.execution_count = [], None
     return notebook
+
+
+def solutions(notebook: NotebookNode) -> dict[str, str]:
+    """The solved cells of a lesson: dict name of an exercise -> source, without nbgrader's marks.
+
+    Args:
+        notebook: an `nbformat` notebook, in which the cell that checks "00.1" follows those that solve it.
+    """
+    found, solved = {}, []
+    for cell in notebook.cells:
+        checked = cell.cell_type == "code" and _CHECK.search(cell.source)
+        if checked:
+            found[checked["name"]], solved = "\n\n".join(solved), []
+        elif cell.cell_type == "code" and _BEGIN in cell.source:
+            lines = cell.source.splitlines()
+            solved.append("\n".join(line for line in lines if line.strip() not in (_BEGIN, _END)))
+    return found
+
+
+def solution(name: str) -> None:
+    """Print the solution of an exercise, as in `exercises.solution("01.1")`. Try for a while first.
+
+    Raises:
+        LookupError: there is no such exercise.
+        FileNotFoundError: there is no such lesson.
+    """
+    from segcourse import lessons
+
+    print(lessons.solution(name))

@@ -88,6 +88,10 @@ TOYCAM_CRF = {
 }
 # U-Net's convolutions without padding.
 VALID = {"sizes": ((188, 188), (204, 236)), "size": (252, 284), "margin": 92}
+# L2 normalisation lets features grow freely: at a rate of 3e-3 they leave the range of float16.
+GENTLE = {"learning_rate": 1e-3, "steps": 100}
+# ParseNet with everything that it can fuse.
+ALL_MAPS = ("fc7", "conv5", "conv4", "conv3")
 # A decoder without ReLU learns slowly at first.
 QUICK = {"learning_rate": 1e-2, "steps": 120}
 CASES = (
@@ -102,6 +106,8 @@ CASES = (
     Case("crf_rnn", {**LAPTOP, "crf": TOYCAM_CRF}, 134_378_207, accuracy=0.93, steps=40, **CRF),
     Case("unet", {"width": 1 / 8}, 31_030_658, minimum=188, learning_rate=2e-3, steps=220, **VALID),
     Case("unet", {"width": 1 / 8, "padding": "same", "normalization": "batch"}, variant="same", steps=120),
+    Case("parsenet", {"width": 1 / 8}, 20_529_002, accuracy=0.93, **GENTLE),
+    Case("parsenet", {"width": 1 / 8, "fuse": ALL_MAPS, "fusion": "early"}, variant="early", **GENTLE),
     Case("segnet", {"width": 1 / 8}, 29_449_355, steps=120),
     Case("segnet_basic", {"width": 1 / 8}, 1_416_587, **QUICK),
     Case("segnet_basic", {"width": 1 / 8, "decoder": "single-channel"}, variant="single-channel", **QUICK),

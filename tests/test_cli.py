@@ -18,7 +18,7 @@ from segcourse.datasets import DataError, cells, toycam
 from segcourse.datasets.labels import CAMVID
 from segcourse.studies.core import state
 
-COMMANDS = ("doctor", "data", "train", "evaluate", "predict", "export", "study", "student")
+COMMANDS = ("doctor", "data", "train", "evaluate", "predict", "export", "study", "start", "student")
 NETWORK = ["--width", "0.05", "--option", "padding=same", "--option", "fc6_size=3"]
 SIZES = {"odd": (97, 131), "wide": (33, 200)}
 
@@ -437,7 +437,7 @@ def test_bad_use_elsewhere(run, folder, tmp_path):
     model, out = run / "model.keras", tmp_path / "out"
     assert "Known: fcn32s" in call("train", "fcn99", "--data", folder, "--out", out, code=2)
     assert "Choose from toycam, camvid" in call("data", "get", "imagenet", code=2)
-    assert "Choose from camvid-starter" in call("study", "nothing", code=2)
+    assert "Choose from camvid-parsenet" in call("study", "nothing", code=2)
     assert "does not exist" in call("predict", "no.keras", folder, "--out", out, code=2)
     assert "no image in it" in call("predict", model, folder, "--out", out, code=2)
     assert "must end in .tflite" in call("export", model, "--out", out, "--size", "64x64", code=2)
@@ -522,6 +522,20 @@ def test_one_part_of_a_study_is_run(monkeypatch):
     )
     call("study", "fcn", "--part", "2", "--part", "1")
     assert asked == {"fcn": (["2", "1"], False)}
+
+
+def test_a_copy_of_a_lesson_is_made_once_and_stays(tmp_path):
+    path = tmp_path / "my" / "01_fcn.ipynb"
+    assert f"{path}: your own copy of 01_fcn" in call("start", "01", "--folder", path.parent)
+    path.write_text(path.read_text().replace(exercises.FILLER.replace('"', '\\"'), "return 1"))
+    mine = path.read_bytes()
+    assert "yours, left as it is" in call("start", "01", "--folder", path.parent)
+    others = call("start", "--folder", path.parent)
+    assert path.name not in others and "00_start_here.ipynb" in others and "06_segnet.ipynb" in others
+    path.write_text(path.read_text().replace('"made_of"', '"was_made_of"'))
+    assert "has changed since you began it: rename" in call("start", "--folder", path.parent)
+    assert path.read_bytes() == mine.replace(b"made_of", b"was_made_of")
+    assert "no lesson '77' here. Known: 00_start_here" in call("start", "77", code=2)
 
 
 def test_student_version_has_blanks(tmp_path):

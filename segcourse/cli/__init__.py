@@ -8,7 +8,7 @@ from segcourse.cli.base import app, data_app
 from segcourse.cli.data import data_check, data_fix, data_get, data_list
 from segcourse.cli.evaluate import evaluate
 from segcourse.cli.export import export
-from segcourse.cli.lessons import student
+from segcourse.cli.lessons import start, student
 from segcourse.cli.predict import predict
 from segcourse.cli.setup import doctor
 from segcourse.cli.studies import study
@@ -16,7 +16,7 @@ from segcourse.cli.train import train
 
 __all__ = ["app", "main"]
 
-for command in (doctor, train, evaluate, predict, export, study, student):  # in the order of --help
+for command in (doctor, train, evaluate, predict, export, study, start, student):  # in the order of --help
     app.command()(command)
 for name, command in {"list": data_list, "get": data_get, "check": data_check, "fix": data_fix}.items():
     data_app.command(name)(command)

@@ -1,9 +1,36 @@
-"""Student versions of the lessons."""
+"""Learners' own copies of the lessons, and student versions to hand out."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+def start(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[LESSON]...", help="Numbers or names; all if left out.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Where the copies are; my/ of the repository.")
+    ] = None,
+) -> None:
+    """Make your own copy of a lesson to work in: no outputs, solutions out. A copy that is there stays.
+
+    Example: segcourse start 01
+    """
+    from segcourse import lessons
+
+    for path in [_lesson(name) for name in names] if names else lessons.every():
+        copy = lessons.copy(path, folder or lessons.MINE)
+        if copy.new:
+            typer.echo(f"{copy.path}: your own copy of {path.stem}")
+        elif copy.behind:
+            typer.echo(
+                f"{copy.path}: yours, left as it is. The lesson has changed since you began it: rename your "
+                f"copy and call segcourse start {path.stem.partition('_')[0]} for a new one."
+            )
+        elif names:
+            typer.echo(f"{copy.path}: yours, left as it is")
 
 
 def student(
@@ -29,15 +56,9 @@ def student(
 
 
 def _lesson(name):
-    from segcourse import paths
+    from segcourse import lessons
 
-    if name.endswith(".ipynb"):
-        if not Path(name).is_file():
-            raise typer.BadParameter(f"there is no file {name}.")
-        return Path(name)
-    lessons = sorted((paths.PACKAGE.parent / "notebooks").glob("*.ipynb"))
-    found = [path for path in lessons if name in (path.stem, path.stem.partition("_")[0])]
-    if not found:
-        known = ", ".join(path.stem for path in lessons) or "none: give the path of a notebook"
-        raise typer.BadParameter(f"there is no lesson {name!r} here. Known: {known}.")
-    return found[0]
+    try:
+        return lessons.find(name)
+    except FileNotFoundError as error:
+        raise typer.BadParameter(str(error)) from error

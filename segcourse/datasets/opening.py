@@ -51,6 +51,10 @@ class Held:
         """The same with brightness in three equal channels."""
         return Held(np.repeat(files.grey(self._images), 3, axis=-1), self._labels)
 
+    def one_size(self) -> tuple[int, int]:
+        """(height, width) of the pictures."""
+        return self.size
+
     def epochs(
         self, batch_size: int, *, augment: views.Augment | None = None, seed: int = 0
     ) -> Callable[[int], tf.data.Dataset]:

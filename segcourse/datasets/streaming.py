@@ -132,6 +132,20 @@ class Stream:
             data = tf.data.Dataset.range(len(self)).map(self._load, num_parallel_calls=_READERS)
             return data.batch(batch_size).prefetch(2)
 
+    def one_size(self) -> tuple[int, int]:
+        """(height, width) of all pictures.
+
+        Raises:
+            DataError: they differ.
+        """
+        if self.size is None:
+            raise DataError(
+                f"{self._folder.root}: the pictures have {len(set(self.sizes))} different sizes. Bring them "
+                "to one with --size HEIGHTxWIDTH, or train on random crops with --crop HEIGHTxWIDTH (in "
+                "Python: size=... or crop=..., and a batch of 1 to score them)."
+            )
+        return self.size
+
     def _check(self, batch_size, sizes_may_differ, least=None):
         if batch_size < 1:
             raise DataError(f"batch_size={batch_size!r}: must be at least 1.")
@@ -139,12 +153,8 @@ class Stream:
             raise DataError(
                 f"batch_size={batch_size}, but there are only {len(self)} pictures: use at most {len(self)}."
             )
-        if self.size is None and not sizes_may_differ:
-            raise DataError(
-                f"{self._folder.root}: the pictures have {len(set(self.sizes))} different sizes. Bring them "
-                "to one with --size HEIGHTxWIDTH, or train on random crops with --crop HEIGHTxWIDTH (in "
-                "Python: size=... or crop=..., and a batch of 1 to score them)."
-            )
+        if not sizes_may_differ:
+            self.one_size()
 
     def _view_alone(self, augment):
         """Batches of pictures of different sizes: a view of each, and then a batch."""

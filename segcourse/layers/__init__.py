@@ -7,6 +7,7 @@ import keras  # noqa: F401
 from segcourse.layers import (  # noqa: F401
     alignment,
     bilinear,
+    l2_normalization,
     local_response,
     normalization,
     resizing,

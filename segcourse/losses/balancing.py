@@ -12,20 +12,22 @@ def class_frequencies(labels, classes, void=255):
     freq(c) = pixels of class c / pixels, void ones too, of the images that show c.
 
     Args:
-        labels: integer ids [N, H, W], 0..classes-1 or `void`.
+        labels: integer ids [N, H, W], 0..classes-1 or `void`; or an iterable of images' ids, of any sizes.
         classes: number of classes C.
 
     Returns:
         float64 array [C]; NaN for a class in no image.
     """
-    labels = np.asarray(labels).reshape(len(labels), -1)
-    counts = np.stack([np.bincount(image[image != void], minlength=classes) for image in labels])
-    if counts.shape[1] != classes:
-        raise ValueError(
-            f"Some ids are no class: needed are 0..{classes - 1} or {void}, got {counts.shape[1] - 1}."
-        )
-    shown = labels.shape[1] * (counts > 0).sum(0)
-    return np.divide(counts.sum(0), shown, out=np.full(classes, np.nan), where=shown > 0)
+    counts, shown = np.zeros(classes), np.zeros(classes)
+    for image in map(np.asarray, labels):
+        own = np.bincount(image[image != void], minlength=classes)
+        if len(own) > classes:
+            raise ValueError(
+                f"Some ids are no class: needed are 0..{classes - 1} or {void}, got {len(own) - 1}."
+            )
+        counts += own
+        shown += image.size * (own > 0)
+    return np.divide(counts, shown, out=np.full(classes, np.nan), where=shown > 0)
 
 
 def median_frequency_weights(labels, classes, void=255):

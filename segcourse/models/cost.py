@@ -25,10 +25,12 @@ from keras import layers
 from segcourse.layers.alignment import Crop
 from segcourse.layers.crf.recurrent import MeanFieldRNN
 from segcourse.layers.crf.spatial import gaussian_taps
+from segcourse.layers.l2_normalization import L2Normalization
 from segcourse.layers.local_response import LocalResponseNormalization
 from segcourse.layers.unpooling import MaxPoolingWithIndices2D, MaxUnpooling2D
 from segcourse.layers.valid_size import ValidSize
 from segcourse.models.deeplab_v1 import PadToGrid
+from segcourse.models.parsenet import Unpool
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 _POOLINGS = (layers.MaxPooling2D, layers.AveragePooling2D)
@@ -37,7 +39,7 @@ _POINTWISE = (
     *(layers.Rescaling, layers.Activation, layers.ReLU, layers.LeakyReLU, layers.PReLU, layers.Softmax),
     *(layers.Dropout, layers.SpatialDropout2D, layers.BatchNormalization, layers.Dense),
     *(layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Concatenate),
-    *(LocalResponseNormalization, ValidSize, PadToGrid),
+    *(LocalResponseNormalization, L2Normalization, ValidSize, PadToGrid, Unpool),
 )
 # A value of the result depends on the whole map.
 _GLOBAL = (
@@ -258,7 +260,7 @@ def _receptive_field(calls, inputs, output, axis):
         if not spans:
             continue
         for i, tensor in enumerate(sources):
-            if isinstance(layer, Crop | MaxUnpooling2D) and i == len(sources) - 1:
+            if isinstance(layer, Crop | MaxUnpooling2D | Unpool) and i == len(sources) - 1:
                 continue  # of this map only the size is used
             span = _span_before(layer, tensor, results[0], axis, _union(spans))
             needed[id(tensor)] = _union([span, needed.get(id(tensor), span)])

@@ -26,15 +26,12 @@ def class_weights(name: str, masks: Iterable[np.ndarray], classes: int) -> np.nd
         classes: number of classes.
     """
     _known(name, CLASS_WEIGHTS, "class weights")
-    counts, shown = np.zeros(classes), np.zeros(classes)
-    for mask in masks:
-        own = np.bincount(mask.ravel(), minlength=256)[:classes]
-        counts += own
-        shown += mask.size * (own > 0)
-    if name == "enet":
-        return np.where(counts > 0, 1 / np.log(ENET + counts / max(counts.sum(), 1)), 0.0)
-    frequencies = np.divide(counts, shown, out=np.full(classes, np.nan), where=shown > 0)
-    return np.nan_to_num(np.nanmedian(frequencies) / frequencies, nan=0.0)
+    if name == "median-frequency":
+        from segcourse.losses import median_frequency_weights
+
+        return median_frequency_weights(masks, classes)
+    counts = sum(np.bincount(mask.ravel(), minlength=256)[:classes] for mask in masks)
+    return np.where(counts > 0, 1 / np.log(ENET + counts / max(counts.sum(), 1)), 0.0)
 
 
 def loss(name: str, weights: Sequence[float] | None = None) -> "keras.losses.Loss":

@@ -135,8 +135,7 @@ def samples(
     network = Network(model)
     resized = None if network.margin else size
     opened = datasets.opened(data, (split,), resized, report=lambda text: None)[split]
-    if opened.size is None:
-        opened.batches(2)  # says what to do about different sizes
+    opened.one_size()
     count = len(opened) if count is None else min(count, len(opened))
     chosen = np.linspace(0, len(opened) - 1, count).round().astype(int) if spread else range(count)
     pictures = np.stack([opened[index][0] for index in chosen])

@@ -102,9 +102,7 @@ def _training_size(settings, pictures):
     """What the network sees in training: crops, or pictures that all have one size."""
     if settings["crop"]:
         return tuple(settings["crop"])
-    if pictures.size is None:
-        pictures.batches(2)  # says what to do about different sizes
-    return pictures.size
+    return pictures.one_size()
 
 
 def _check_batch(batch_size, images):

@@ -42,6 +42,7 @@ NETWORKS = {
     "fcn8s": {"options": {"padding": "same"}, "width": 0.21875},
     "deeplab_v1": {"options": {}, "width": 0.203125},
     "unet": {"options": {"padding": "same"}, "width": 0.171875},
+    "parsenet": {"options": {}, "width": 0.203125},
     "segnet": {"options": {}, "width": 0.171875},
     "deeplab_v2": {"options": {"backbone": "vgg16", "scales": (1.0,)}, "width": 0.15625},
 }

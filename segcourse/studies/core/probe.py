@@ -155,7 +155,7 @@ def _miniature(settings):
              for key, value in settings.items() if key in _MINIATURE}  # fmt: skip
     if "grid" in settings:
         small["grid"] = {name: values[:1] for name, values in settings["grid"].items()}
-    if "rate_steps" in settings:  # the rates are tried, not those of stages
+    if {"rate_steps", "learning_rates"} <= settings.keys():  # otherwise they are those of stages
         small["learning_rates"] = settings["learning_rates"][:1]
     return {**settings, **small}
 

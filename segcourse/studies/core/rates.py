@@ -1,4 +1,4 @@
-"""The choice of a learning rate on validation data, by short trainings."""
+"""The choice of a learning rate on validation data, by trial trainings."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +11,7 @@ from segcourse.studies.core import store
 def rate_scores(
     rates: Iterable[float], folder: Path, train: Callable[[float, Path], Mapping]
 ) -> dict[str, float]:
-    """Mean IoU on val after a short training with each learning rate: dict rate -> score, 0 if it diverged.
+    """Mean IoU on val after a trial training with each learning rate: dict rate -> score, 0 if it diverged.
 
     What is known already is read from `folder`, and every new score is written there at once.
 
