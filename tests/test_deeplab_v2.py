@@ -321,37 +321,60 @@ for stage in plan:
     for stride, before, rate in stage:
         {step}
 return side"""
-MIRROR = """image = keras.Input(network.input.shape[1:])
-here, there = network(image), network(ops.flip(image, axis={axis}))
-return keras.Model(image, {result})"""
+MOVED = """network = deeplab_v2(classes=11, width=1 / 16, backbone="vgg16", rates={rates}, scales=(1.0,))
+parts = [network.get_layer(f"fc6_{{n}}") for n in range(1, len(rates) + 1)]
+before = [{before} for part in parts]
+training.compile(network, keras.optimizers.Adam({rate}), MaskedCrossEntropy())
+{train}
+return np.array([{result} for a, b in zip(before, [part.get_weights()[0] for part in parts])])"""
+GOOD = {
+    "rates": "rates",
+    "before": "part.get_weights()[0]",
+    "rate": "1e-3",
+    "train": "network.fit(images, labels, batch_size=len(images), epochs=3, verbose=0)",
+    "result": "np.abs(b - a).mean((2, 3))",
+}
 WRONG = [
     (0, KERNEL.format(put="= kernel", after="")),  # the last branch alone has the middle
     (0, KERNEL.format(put="+= kernel", after=" / len(kernels)")),
     (0, KERNEL.format(put="+= kernel[::-1, ::-1]", after="")),  # a convolution as mathematicians write it
     (0, KERNEL.format(put="+= kernel", after="").replace(TAPS, "slice(reach - 1, reach + 2)")),  # no holes
     (0, KERNEL.format(put="+= kernel", after="").replace("max(rates)", "max(rates) + 1")),
+    (0, KERNEL.format(put="+= kernel", after="").replace("max(rates)", "rates[-1]")),  # as if in order
     (1, FIELD.format(start=7, jump=4, step="jump *= stride; side += 2 * rate * jump")),  # no pooling
     (1, FIELD.format(start=11, jump=4, step="side += 2 * rate * jump; jump *= stride")),  # field before jump
     (1, FIELD.format(start=11, jump=4, step="jump *= stride; side += 2 * before * jump")),
     (1, FIELD.format(start=11, jump=4, step="jump *= stride; side += 2 * jump")),  # without the rate
     (1, FIELD.format(start=11, jump=4, step="side += 2 * rate * jump")),  # without the stride
-    (2, MIRROR.format(axis=2, result="(here + there) / 2")),  # not turned back
-    (2, MIRROR.format(axis=1, result="(here + ops.flip(there, axis=1)) / 2")),  # upside down
-    (2, MIRROR.format(axis=2, result="here + ops.flip(there, axis=2)")),
-    (2, MIRROR.format(axis=2, result="ops.maximum(here, ops.flip(there, axis=2))")),
-    (2, MIRROR.format(axis=2, result="here")),
-    (2, "image = keras.Input(network.input.shape[1:])\n"
-        "return keras.Model(image, network((image + ops.flip(image, axis=2)) / 2))"),
+    (1, FIELD.format(start=11, jump=4, step="jump *= stride; side += 2 * stage[0][2] * jump")),  # the first's
+    (1, FIELD.format(start=11, jump=4, step="jump *= stride; side += 2 * stage[-1][2] * jump")),  # the last's
+    (2, MOVED.format(**GOOD | {"train": ""})),  # not trained
+    (2, MOVED.format(**GOOD | {"before": "part.kernel"})),  # looks at the trained kernel twice
+    (2, MOVED.format(**GOOD | {"rates": "None"})),  # the paper's
+    (2, MOVED.format(**GOOD | {"rate": "1e-2"})),
+    (2, MOVED.format(**GOOD | {"train": GOOD["train"].replace("len(images)", "1")})),  # twelve steps
+    (2, MOVED.format(**GOOD | {"result": "(b - a).mean((2, 3))"})),  # ups and downs cancel
+    (2, MOVED.format(**GOOD | {"result": "np.abs(b - a).mean((2, 3)).T"})),
+    (2, MOVED.format(**GOOD | {"result": "np.abs(b - a).mean((0, 1))"})),
 ]  # fmt: skip
 RIGHT = [
     (0, "r = max(rates)\nshape = kernels[0].shape[2:]\nout = np.zeros((2 * r + 1, 2 * r + 1, *shape))\n"
         "for k, rate in zip(kernels, rates):\n    for i in range(3):\n        for j in range(3):\n"
-        "            out[r + (i - 1) * rate, r + (j - 1) * rate] += k[i, j]\nreturn out"),
+        "            out[r + (i - 1) * rate, r + (j - 1) * rate] += k[i, j]\n"
+        "return ops.convert_to_tensor(out)"),
     (1, "units = [unit for stage in plan for unit in stage]\njumps = 4 * np.cumprod([u[0] for u in units])\n"
         "return 11 + int(sum(2 * u[2] * jump for u, jump in zip(units, jumps)))"),
-    (2, "image = keras.Input(network.input.shape[1:])\nturn = layers.Lambda(lambda x: x[:, :, ::-1])\n"
-        "both = [network(image), turn(network(turn(image)))]\n"
-        "return keras.Model(image, layers.Average()(both))"),
+    (2, MOVED.format(**GOOD)),
+    (2, "network = deeplab_v2(classes=11, width=1 / 16, backbone='vgg16', rates=list(rates), scales=[1.0])\n"
+        "names = [f'fc6_{n + 1}' for n in range(len(rates))]\n"
+        "old = [ops.copy(network.get_layer(name).kernel.value) for name in names]\n"
+        "optimizer, loss = keras.optimizers.Adam(1e-3), MaskedCrossEntropy()\n"
+        "for _ in range(3):\n    with tf.GradientTape() as tape:\n"
+        "        value = loss(labels, network(images, training=True))\n"
+        "    slopes = tape.gradient(value, [v.value for v in network.trainable_variables])\n"
+        "    optimizer.apply(slopes, network.trainable_variables)\n"
+        "return ops.stack([ops.mean(ops.abs(network.get_layer(name).kernel - k), axis=(2, 3))\n"
+        "                  for name, k in zip(names, old)])"),
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ Lesson 07 · DeepLab v2: one object, many sizes.
 """
 
 import re
+from functools import partial
 
 import keras
 from keras import layers
@@ -18,23 +19,31 @@ EPSILON = 1.001e-5  # the original's 1e-5 and a little more, which TensorFlow's 
 
 
 def conv_norm(x, channels, kernel, stride, rate, norm, name, relu=True):
-    """Convolution without bias, batch normalisation, ReLU; at any stride, cell 0 lies on pixel 0."""
-    padding, holes = "same", rate if kernel > 1 else 1
+    """Convolution without bias, normalisation by `norm`, ReLU; at any stride, cell 0 lies on pixel 0."""
+    padding = "same"
     if kernel > 1 and stride > 1:
-        x, padding = layers.ZeroPadding2D(rate * (kernel // 2), name=f"{name}_pad")(x), "valid"
-    start = {"use_bias": False, "kernel_initializer": "he_normal"}
-    x = layers.Conv2D(channels, kernel, stride, padding, dilation_rate=holes, name=name, **start)(x)
-    x = BatchNormalization(name=f"{name}_norm", **norm)(x)
+        x, padding = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x), "valid"
+    x = layers.Conv2D(
+        channels,
+        kernel,
+        stride,
+        padding,
+        dilation_rate=rate,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )(x)
+    x = norm(name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x) if relu else x
 
 
-def basic(x, channels, stride, rates, strided, norm, name):
+def basic(x, channels, stride, rates, norm, name):
     """Two 3x3 convolutions, the first with the stride: what a unit of ResNet-18 adds."""
     x = conv_norm(x, channels, 3, stride, rates[0], norm, f"{name}_conv1")
     return conv_norm(x, channels, 3, 1, rates[1], norm, f"{name}_conv2", relu=False)
 
 
-def bottleneck(x, channels, stride, rates, strided, norm, name):
+def bottleneck(x, channels, stride, rates, norm, name, strided="1x1"):
     """1x1 to few channels, 3x3 there, 1x1 to four times as many: what a unit of the deeper ResNets adds."""
     first, middle, rate = (stride, 1, rates[1]) if strided == "1x1" else (1, stride, rates[0])
     x = conv_norm(x, channels, 1, first, 1, norm, f"{name}_conv1")
@@ -42,11 +51,11 @@ def bottleneck(x, channels, stride, rates, strided, norm, name):
     return conv_norm(x, EXPANSION * channels, 1, 1, 1, norm, f"{name}_conv3", relu=False)
 
 
-def residual_unit(x, adds, channels, stride, rates, strided, norm, name):
+def residual_unit(x, adds, channels, stride, rates, norm, name):
     """ReLU of the input, which a 1x1 convolution may fit, plus what `adds` makes of it.
 
-    `rates`: up to the place of the stride, itself included, and after it."""
-    added = adds(x, channels, stride, rates, strided, norm, name)
+    `rates`: two, for convolutions up to and including the one with the stride, and for those after it."""
+    added = adds(x, channels, stride, rates, norm, name)
     if x.shape[-1] != added.shape[-1]:
         x = conv_norm(x, added.shape[-1], 1, stride, 1, norm, f"{name}_shortcut", relu=False)
     elif stride > 1:
@@ -72,19 +81,23 @@ def strides_and_rates(units, output_stride=32, strided="1x1", multi_grid=None):
     """
     stride, rate, plan = 4, 1, []
     for stage, count in enumerate(units):
-        step = 2 if stage and stride < output_stride else 1
-        before, rate = rate, rate * 2 if stage and step == 1 else rate
-        stride *= step
+        border = [1, rate, rate]  # the unit between the last stage and this one
+        if stage > 0 and stride < output_stride:
+            border, stride = [2, rate, rate], 2 * stride
+        elif stage > 0:
+            border, rate = [1, rate, 2 * rate], 2 * rate
         plan.append([[1, rate, rate] for _ in range(count)])
-        earlier = strided == "last" and stage > 0
-        plan[stage - 1 if earlier else stage][-1 if earlier else 0] = [step, before, rate]
-    factors = multi_grid or [1] * count
+        if stage > 0 and strided == "last":
+            plan[-2][-1] = border
+        else:
+            plan[-1][0] = border
+    factors = multi_grid or [1] * len(plan[-1])
     plan[-1] = [[step, a * f, b * f] for (step, a, b), f in zip(plan[-1], factors, strict=True)]
     return plan
 
 
 def subtract_mean(image):
-    """Images [B, H, W, channels] of 0..255 less the mean colour of VGG, or its grey if they have none."""
+    """Images [B, H, W, channels] of 0..255 less the mean color of VGG16's data, or its grey."""
     mean = MEAN_RGB if image.shape[-1] == 3 else [sum(MEAN_RGB) / 3] * image.shape[-1]
     return layers.Rescaling(1.0, offset=[-m for m in mean], name="subtract_mean")(image)
 
@@ -118,18 +131,18 @@ def resnet_features(
     first unit, or in the 3x3 of the "last" unit before it; ResNet-18 has it in a 3x3. `multi_grid`: factors
     on the rates of the last stage's units. `momentum`, `epsilon`: of the batch normalisation, which `frozen`
     leaves as it is. Returns five maps: the stem's, at half the size, and the last of each stage. A map of
-    stride s has ceil(size / s) cells a side; cell i lies on pixel s * i. ValueError for what is not known.
+    stride s has ceil(size / s) cells a side; cell i lies on pixel s * i. ValueError for an unknown option.
     """
     _check_resnet(depth=depth, output_stride=output_stride, stem=stem, strided=strided)
-    norm = {"momentum": momentum, "epsilon": epsilon, "trainable": not frozen}
-    adds = basic if depth == 18 else bottleneck
+    norm = partial(BatchNormalization, momentum=momentum, epsilon=epsilon, trainable=not frozen)
+    adds = basic if depth == 18 else partial(bottleneck, strided=strided)
     half, x = _stem(x, stem, width, norm)
     maps = [half]
     plan = strides_and_rates(UNITS[depth], output_stride, strided, multi_grid)
     for stage, units in enumerate(plan, start=1):
         for unit, (stride, *rates) in enumerate(units, start=1):
             channels, name = round(CHANNELS[stage - 1] * width), f"stage{stage}_unit{unit}"
-            x = residual_unit(x, adds, channels, stride, rates, strided, norm, name)
+            x = residual_unit(x, adds, channels, stride, rates, norm, name)
         maps.append(x)
     return maps
 
@@ -159,7 +172,7 @@ def from_keras(original, target):
     """Copy the convolutions of a ResNet of `keras.applications` into a network with our layers of that depth.
 
     `target` has the layers of `resnet_features` with stem="7x7" and strided="1x1". Biases go into the stored
-    means, and the first kernel, which expects blue first, is turned round.
+    means, and the first kernel, which expects BGR, is turned round.
     """
     for layer in target.layers:
         if isinstance(layer, layers.Conv2D) and (name := _name_in_keras(layer.name)):

@@ -15,11 +15,32 @@ from segcourse.models.deeplab_v1 import STRIDE, PadToGrid, atrous_vgg16, feature
 HEADS = {"largefov": (12,), "aspp-s": (2, 4, 8, 12), "aspp-l": (6, 12, 18, 24)}  # rates, Table 3
 
 
+def _hidden(x, channels, kernel, rate, dropout, name):
+    """A convolution, ReLU and dropout."""
+    x = layers.Conv2D(
+        channels,
+        kernel,
+        padding="same",
+        dilation_rate=rate,
+        activation="relu",
+        kernel_initializer="he_normal",
+        name=name,
+    )(x)
+    return layers.Dropout(dropout, name=f"drop_{name}")(x)
+
+
 def _scores(x, classes, kernel, rate, name):
     """A convolution to class scores, in float32, with first weights near zero."""
     start = keras.initializers.RandomNormal(stddev=0.01)
-    options = {"padding": "same", "kernel_initializer": start, "dtype": "float32", "name": name}
-    return layers.Conv2D(classes, kernel, dilation_rate=rate, **options)(x)
+    return layers.Conv2D(
+        classes,
+        kernel,
+        padding="same",
+        dilation_rate=rate,
+        kernel_initializer=start,
+        dtype="float32",
+        name=name,
+    )(x)
 
 
 def aspp(x, classes, rates, channels=None, dropout=0.5):
@@ -28,13 +49,12 @@ def aspp(x, classes, rates, channels=None, dropout=0.5):
     A branch is fc6, fc7 and fc8 with so many `channels`, or without them one 3x3 convolution to scores."""
     branches = []
     for n, rate in enumerate(rates, start=1):
-        y = x
-        for name, kernel, holes in (("fc6", 3, rate), ("fc7", 1, 1)) if channels else ():
-            options = {"activation": "relu", "kernel_initializer": "he_normal", "name": f"{name}_{n}"}
-            y = layers.Conv2D(channels, kernel, padding="same", dilation_rate=holes, **options)(y)
-            y = layers.Dropout(dropout, name=f"drop_{name}_{n}")(y)
-        kernel, holes = (1, 1) if channels else (3, rate)
-        branches.append(_scores(y, classes, kernel, holes, f"fc8_{n}"))
+        if channels:
+            y = _hidden(x, channels, 3, rate, dropout, f"fc6_{n}")
+            y = _hidden(y, channels, 1, 1, dropout, f"fc7_{n}")
+            branches.append(_scores(y, classes, 1, 1, f"fc8_{n}"))
+        else:
+            branches.append(_scores(x, classes, 3, rate, f"fc8_{n}"))
     return layers.Add(dtype="float32", name="sum_scores")(branches) if len(branches) > 1 else branches[0]
 
 
@@ -103,7 +123,7 @@ def deeplab_v2(
     Images [B, H, W, channels] 0..255 to float32 logits [B, H, W, classes], any size from 32 up. `width`
     scales all channels but the scores'. `backbone`: "resnet101" or "vgg16" (the paper's), "resnet50" or
     "resnet18". `head`: "aspp-l", "aspp-s" or "largefov", the rates of Table 3, or give other `rates`.
-    `scales` of the image: each pixel keeps each class' largest score; (1.0,) is the paper's first tables'.
+    `scales` of the image: each pixel keeps each class' largest score; (1.0,): one scale, as in Tables 1-3.
     `dropout` after fc6 and fc7 (VGG16). `frozen`: the ResNet's normalisation stays as it is, for pretrained
     weights. `weights`: None, or "imagenet" for the encoder (not ResNet-18). 44,048,532 trainable weights by
     default, 37,877,652 with VGG16. Raises ValueError for a side below 32 or another argument.
