@@ -1,13 +1,17 @@
 """What defines CRF-as-RNN: the recurrence, its side of the matrices, its gradients, the network before it."""
 
+import textwrap
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import array, noise, randomize
+from helpers import ROOT, array, noise, randomize
 from scipy.special import softmax
+from test_exercises import SOLUTION, attempt, exercises
 
 from segcourse import training
+from segcourse.exercises import NotYet
 from segcourse.layers.crf import dense_crf
 from segcourse.layers.crf.recurrent import MeanFieldRNN
 from segcourse.models.crf_rnn import crf_rnn, start_from_fcn8s, without_crf
@@ -263,3 +267,113 @@ def test_a_network_of_another_width_is_an_error():
 def test_unknown_weights_are_an_error():
     with pytest.raises(ValueError, match='weights="vgg" is unknown'):
         crf_rnn(**LAPTOP, weights="vgg")
+
+
+# The exercises: wrong answers, and right ones of another form
+
+BUILD = """classes, start = input_shape[0][-1], keras.initializers.Constant
+self.spatial_weights = self.add_weight((classes,), start(self.spatial_weight), name="spatial_weights")
+self.bilateral_weights = self.add_weight((classes,), start(self.bilateral_weight), name="bilateral_weights")
+minus = keras.initializers.Identity(-1.0)
+self.compatibility = self.add_weight((classes, classes), minus, name="compatibility")"""
+Q = "q, (near, like) = ops.softmax(scores), filters\n"
+MESSAGE = "message = near(q) * self.spatial_weights + like(q) * self.bilateral_weights\n"
+STEP = Q + MESSAGE + "return logits - ops.matmul(message, ops.transpose(self.compatibility))"
+SWEEP = """q = marginals.copy()
+for i in range(len(q)):
+    powers = np.exp(logits[i] - mu @ (kernel[i] @ q))
+    q[i] = powers / powers.sum()
+return q"""
+SETTLE = """for count in range(1, most + 1):
+    new = step(scores)
+    before, after = (np.array(ops.softmax(s)) for s in (scores, new))
+    scores = new
+    if {rest}:
+        break
+return scores, count"""
+
+
+def settle(rest):
+    return (SETTLE.format(rest=rest),)
+
+
+WRONG = [
+    (0, (BUILD.replace("(classes,)", "()"), STEP)),  # one number for a kernel
+    (0, (BUILD.replace("(classes,)", "(classes, classes)"), STEP)),
+    (0, (BUILD.replace("start(self.spatial_weight)", "start(3.0)"), STEP)),
+    (0, (BUILD, STEP.replace("ops.softmax(scores)", "scores"))),
+    (0, (BUILD, STEP.replace("logits -", "logits +"))),
+    (0, (BUILD, STEP.replace("logits -", "scores -"))),
+    (0, (BUILD, STEP.replace("ops.transpose(self.compatibility)", "self.compatibility"))),
+    (0, (BUILD, STEP.replace("near, like", "like, near"))),
+    (0, (BUILD, Q + "pay = lambda f: ops.matmul(f(q), ops.transpose(self.compatibility))\n"
+         "return logits - pay(near) * self.spatial_weights - pay(like) * self.bilateral_weights")),
+    (1, ("powers = np.exp(logits - kernel @ marginals @ mu.T)\n"
+         "return powers / powers.sum(1, keepdims=True)",)),  # all at once
+    (1, (SWEEP.replace("marginals.copy()", "marginals"),)),
+    (1, (SWEEP.replace("range(len(q))", "reversed(range(len(q)))"),)),
+    (1, (SWEEP.replace("mu @", "mu.T @"),)),
+    (1, (SWEEP.replace("logits[i] -", "logits[i] +"),)),
+    (1, (SWEEP.replace("logits[i] - ", "-"),)),
+    (1, (SWEEP.replace("kernel[i] @ q", "q.sum(0) - q[i]"),)),
+    (1, (SWEEP.replace(" / powers.sum()", ""),)),
+    (2, settle("np.abs(after - before).mean() <= tolerance")),
+    (2, settle("(after - before).max() <= tolerance")),
+    (2, settle("(before - after).max() <= tolerance")),
+    (2, settle("abs((after - before).sum()) <= tolerance")),
+    (2, settle("np.linalg.norm(after - before) <= tolerance")),
+    (2, settle("(after.argmax(-1) == before.argmax(-1)).all()")),
+    (2, settle("np.abs(new - step(new)).max() <= tolerance")),  # the scores
+    (2, settle("False")),
+    (2, (SETTLE.format(rest="np.abs(after - before).max() <= tolerance").replace(", count", ", count - 1"),)),
+]  # fmt: skip
+RIGHT = [
+    (0, (BUILD, "diagonals = ops.diag(self.spatial_weights), ops.diag(self.bilateral_weights)\n"
+         "return mean_field_step(scores, logits, filters, *diagonals, self.compatibility)")),
+    (0, ("classes = check_inputs(*input_shape)\n"
+         "for name in ('spatial', 'bilateral'):\n"
+         "    start = keras.initializers.Constant(getattr(self, f'{name}_weight'))\n"
+         "    setattr(self, f'{name}_weights', self.add_weight((classes,), start, name=f'{name}_weights'))\n"
+         "self.compatibility = self.add_weight((classes, classes), 'zeros', name='compatibility')\n"
+         "self.compatibility.assign(-np.eye(classes))",
+         Q + MESSAGE + "return logits - ops.einsum('bhwk,lk->bhwl', message, self.compatibility)")),
+    (1, ("rows = [list(row) for row in marginals]\n"
+         "for i, row in enumerate(rows):\n"
+         "    heard = [sum(k * r[b] for k, r in zip(kernel[i], rows)) for b in range(len(row))]\n"
+         "    pay = [sum(m * h for m, h in zip(line, heard)) for line in mu]\n"
+         "    rows[i] = list(np.array(ops.softmax(np.array(logits[i]) - pay)))\n"
+         "return np.array(rows)",)),
+    (2, ("count, moved = 0, np.inf\n"
+         "while count < most and moved > tolerance:\n"
+         "    old, scores = scores, step(scores)\n"
+         "    moved = np.linalg.norm(np.ravel(ops.softmax(scores) - ops.softmax(old)), np.inf)\n"
+         "    count += 1\n"
+         "return scores, count",)),
+    (2, settle("np.allclose(after, before, rtol=0, atol=tolerance)")),
+]  # fmt: skip
+
+
+@pytest.fixture
+def answer(monkeypatch):
+    """Runs the check of an exercise on an answer, one text for each of its solutions."""
+    monkeypatch.chdir(ROOT / "notebooks")
+
+    def run(number, bodies):
+        exercise, check = exercises(ROOT / "notebooks/03_crf_as_rnn.ipynb")[number]
+        texts = iter(bodies)
+        filled = SOLUTION.sub(lambda found: textwrap.indent(next(texts), found[1]), exercise)
+        assert next(texts, None) is None
+        attempt(ROOT / "notebooks/03_crf_as_rnn.ipynb", filled, check)
+
+    return run
+
+
+@pytest.mark.parametrize(("number", "bodies"), RIGHT)
+def test_a_right_answer_of_another_form_is_accepted(answer, number, bodies):
+    answer(number, bodies)
+
+
+@pytest.mark.parametrize(("number", "bodies"), WRONG)
+def test_a_plausible_wrong_answer_is_not(answer, number, bodies):
+    with pytest.raises(NotYet):
+        answer(number, bodies)

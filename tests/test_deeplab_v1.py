@@ -6,15 +6,19 @@ import math
 import keras
 import numpy as np
 import pytest
-from helpers import array, logits_of, noise, randomize
+from helpers import ROOT, array, logits_of, noise, randomize
+from test_exercises import attempt, blanked, exercises
 
 from segcourse.encoders.transfer import transplant
 from segcourse.encoders.vgg import vgg16
-from segcourse.models.deeplab_v1 import VARIANTS, PadToGrid, coarse, deeplab_v1, features, shrink
+from segcourse.exercises import NotYet
+from segcourse.layers.padding import PadToGrid
+from segcourse.models.deeplab_v1 import VARIANTS, coarse, deeplab_v1, features, shrink
 from segcourse.models.fcn import fcn8s
 from segcourse.studies import deeplab_v1_crf
 
 WIDTH = 1 / 64
+LESSON = ROOT / "notebooks" / "02_deeplab_v1.ipynb"
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
 
 
@@ -310,3 +314,75 @@ def test_accuracy_by_distance_against_a_loop():
     assert found.keys() == counts.keys()
     for ring, right in counts.items():
         np.testing.assert_allclose(found[ring], [np.mean(right), len(right) / total])
+
+
+# The exercises: wrong answers, and right ones of another form
+
+CONVERT = """stride, rate, out = 1, 1, []
+for kernel, step in layers_of_classifier:
+    keep = stride * step <= wanted
+    {before}
+    out.append([kernel, step if keep else 1, rate])
+    {after}
+    stride *= step if keep else 1
+return out"""
+FIELD = "side, j = 1, 1\nfor k, s, r in chain:\n    {first}\n    {then}\nreturn side"
+SUM = """n, c = unary.shape
+out = np.zeros((n, c))
+for x in np.ndindex(*[c] * n):
+    cost = sum(unary[i, x[i]] for i in range(n))
+    cost += sum(kernel[i, j] for i in range(n) for j in range({until}) if x[i] != x[j])
+    for i in range(n):
+        out[i, x[i]] += np.exp(-cost)
+return {result}"""
+ROW = "out / out.sum(1, keepdims=True)"
+WRONG = [
+    (0, CONVERT.format(before="rate *= 1 if keep else step", after="")),  # for the layer itself, too
+    (0, CONVERT.format(before="", after="")),  # no holes
+    (0, CONVERT.format(before="", after="rate *= 1 if keep else 2")),  # whatever the stride was
+    (0, CONVERT.format(before="", after="rate += 0 if keep else step")),
+    (1, FIELD.format(first="side += (k - 1) * j", then="j *= s")),  # without the rate
+    (1, FIELD.format(first="j *= s", then="side += (k - 1) * r * j")),  # the layer's own stride, too
+    (1, FIELD.format(first="side += k * r * j", then="j *= s")),
+    (1, FIELD.format(first="side += (k - 1) * r * j", then="j *= s * r")),
+    (2, "return kernel[::step, ::step], rate"),
+    (2, "return kernel[::step, ::step], rate + step"),
+    (2, "return kernel[1::step, 1::step], rate * step"),
+    (2, "n = -(-len(kernel) // step)\nreturn kernel[:n, :n], rate * step"),
+    (2, "n = -(-len(kernel) // step)\nreturn np.zeros((n, n, *kernel.shape[2:])), rate * step"),
+    (3, "q = np.exp(-unary)\nreturn q / q.sum(1, keepdims=True)"),  # each pixel by itself
+    (3, SUM.format(until="n", result=ROW)),  # every pair twice
+    (3, SUM.format(until="i", result="out")),
+    (3, SUM.format(until="i", result="out / out.max()")),
+    (3, SUM.format(until="i", result="(out == out.max(1, keepdims=True)).astype(float)")),
+]
+RIGHT = [
+    (0, CONVERT.format(before="", after="rate *= 1 if keep else step")),  # lists in place of tuples
+    (1, "jumps = np.cumprod([1] + [s for _, s, _ in chain])\nsteps = zip(chain, jumps)\n"
+        "return 1 + sum((k - 1) * r * j for (k, _, r), j in steps)"),
+    (2, "taps = range(0, len(kernel), step)\nreturn np.asarray(kernel)[np.ix_(taps, taps)], step * rate"),
+    (3, SUM.format(until="i", result="(out / out.sum(1, keepdims=True)).tolist()")),
+]  # fmt: skip
+
+
+@pytest.fixture
+def answer(monkeypatch):
+    """Runs the check of an exercise on an answer."""
+    monkeypatch.chdir(ROOT / "notebooks")
+
+    def run(number, body):
+        exercise, check = exercises(LESSON)[number]
+        attempt(LESSON, blanked(exercise, body.replace("\n", "\n    ")), check)
+
+    return run
+
+
+@pytest.mark.parametrize(("number", "body"), RIGHT)
+def test_a_right_answer_of_another_form_is_accepted(answer, number, body):
+    answer(number, body)
+
+
+@pytest.mark.parametrize(("number", "body"), WRONG)
+def test_a_plausible_wrong_answer_is_not(answer, number, body):
+    with pytest.raises(NotYet):
+        answer(number, body)

@@ -9,7 +9,7 @@ import new_lesson
 import pytest
 import test_exercises
 from measure_lessons import excess, measure
-from test_measure_lessons import HEADER_MINUTES
+from test_measure_lessons import said_minutes
 from test_notebooks import cell_problems, shape_problems
 
 from segcourse.exercises import NotYet
@@ -37,7 +37,7 @@ def test_its_notebook_has_the_form_of_a_lesson(lesson):
     notebook = nbformat.read(lesson, 4)
     assert shape_problems(notebook, True) + cell_problems(notebook) == []
     assert excess(measure(lesson)).keys() <= {"silent_cells"}  # it was not executed
-    said = int(HEADER_MINUTES.search(notebook.cells[0].source)[1])
+    (said,) = said_minutes(notebook)
     assert abs(said - measure(lesson).minutes) <= 3
 
 

@@ -4,9 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import array, logits_of, noise, randomize, trainable_weights
+from helpers import ROOT, array, logits_of, noise, randomize, trainable_weights
+from test_exercises import attempt, blanked, exercises
 
 from segcourse import datasets, losses
+from segcourse.exercises import NotYet
 from segcourse.layers.local_response import LocalResponseNormalization
 from segcourse.layers.unpooling import (
     MaxPoolingWithIndices2D,
@@ -15,15 +17,10 @@ from segcourse.layers.unpooling import (
     join_windows,
     split_windows,
 )
-from segcourse.models.segnet import (
-    DECODERS,
-    _bilinear_upsampling,
-    _learned_upsampling,
-    encoder_storage,
-    segnet,
-    segnet_basic,
-)
+from segcourse.models.fcn_basic import bilinear_upsampling, learned_upsampling
+from segcourse.models.segnet import DECODERS, encoder_storage, segnet, segnet_basic
 
+LESSON = ROOT / "notebooks" / "06_segnet.ipynb"
 SIZES = [(2, 2), (4, 6), (45, 60), (23, 30), (5, 7), (6, 5), (1, 1), (3, 2)]
 every_size = pytest.mark.parametrize("size", SIZES, ids=[f"{h}x{w}" for h, w in SIZES])
 every_decoder = pytest.mark.parametrize("decoder", DECODERS)
@@ -367,7 +364,7 @@ def test_every_decoder_takes_every_size(decoder):
 def test_upsampling_starts_as_bilinear_interpolation(learned):
     coarse = np.random.default_rng(0).normal(size=(1, 6, 8, 3)).astype("float32")
     x, like = keras.Input((6, 8, 3)), keras.Input((12, 15, 1))
-    upsampling = _learned_upsampling if learned else _bilinear_upsampling
+    upsampling = learned_upsampling if learned else bilinear_upsampling
     fine = keras.Model([x, like], upsampling(x, like, "up"))([coarse, np.zeros((1, 12, 15, 1), "float32")])
     expected = tf.image.resize(coarse, (12, 16))[:, :, :15]
     inside = np.s_[:, 1:-1, 1:-1]
@@ -430,3 +427,82 @@ def test_the_weights_of_camvid(classes):
         labels = np.where(labels == 255, 11, labels)
     found = losses.median_frequency_weights(labels, classes)
     np.testing.assert_allclose(found, RECOMPUTED[classes], atol=6e-5)
+
+
+# The exercises: wrong answers, and right ones of another form
+
+CLONE = """copy = keras.models.clone_model(model{how})
+copy.set_weights(model.get_weights())
+return copy"""
+DROPPING = """class Dropping(layers.Layer):
+    def __init__(self, rate, **options):
+        super().__init__(**options)
+        self.rate, self.seed = rate, keras.random.SeedGenerator(1)
+
+    def call(self, inputs):
+        return keras.random.dropout(inputs, self.rate, seed=self.seed)
+
+def rebuilt(layer):
+    if isinstance(layer, layers.Dropout):
+        return Dropping(layer.rate, name=layer.name)
+    return type(layer).from_config(layer.get_config())
+
+"""
+CALLED = """def call(layer, *inputs, **options):
+    more = {"training": True} if isinstance(layer, layers.Dropout) else {}
+    return layer(*inputs, **options | more)
+
+"""
+WRONG = [
+    (0, "return numbers % 4"),
+    (0, "return 2 * (numbers // width % 2) + numbers % 2"),  # one channel only
+    (0, "pixel = numbers // channels\nreturn 2 * (pixel % width % 2) + pixel // width % 2"),  # transposed
+    (0, "pixel = numbers // channels\nreturn 2 * (pixel // width // 2) + pixel % width % 2"),
+    (1, "return sum(2 * (height >> n) * (width >> n) * c for n, c in enumerate(channels, 1)) / 8"),
+    (1, "return sum(2 * -(-height // 2**n) * -(-width // 2**n) * c for n, c in enumerate(channels)) / 8"),
+    (1, "return sum(2 * -(-height // 2**n) * -(-width // 2**n) * c for n, c in enumerate(channels, 1))"),
+    (1, "return sum(-(-height // 2**n) * -(-width // 2**n) * c for n, c in enumerate(channels, 1))"),
+    (2, "return model"),
+    (2, CLONE.format(how="")),  # drops in training alone
+    (2, DROPPING + "return keras.models.clone_model(model, clone_function=rebuilt)"),  # other weights
+    (2, CALLED + CLONE.format(how=", call_function=call")),  # `predict` and training=False overrule it
+    (2, "return keras.Model(model.input, model(model.input, training=True))"),  # the batch's statistics
+    (
+        2,
+        "for layer in model.layers:\n    if isinstance(layer, layers.Dropout):\n"
+        "        layer.call = lambda x, layer=layer, **_: layers.Dropout.call(layer, x, training=True)\n"
+        "return keras.Model(model.input, model.output)",  # the model itself drops from now on
+    ),
+]
+RIGHT = [
+    (0, "pixel, _ = np.divmod(numbers, channels)\nrow, column = np.divmod(pixel, width)\n"
+        "return (row & 1) << 1 | column & 1"),
+    (0, "shape = numbers.max() // (width * channels) + 1, width, channels\n"
+        "row, column, _ = np.unravel_index(numbers, shape)\nreturn row % 2 * 2 + column % 2"),
+    (1, "total = 0\nfor count in channels:\n    height, width = (height + 1) // 2, (width + 1) // 2\n"
+        "    total += height * width * count\nreturn total / 4"),
+    (2, DROPPING + CLONE.format(how=", clone_function=rebuilt")),
+]  # fmt: skip
+
+
+@pytest.fixture
+def answer(monkeypatch):
+    """Runs the check of an exercise on an answer."""
+    monkeypatch.chdir(ROOT / "notebooks")
+
+    def run(number, body):
+        exercise, check = exercises(LESSON)[number]
+        attempt(LESSON, blanked(exercise, body.replace("\n", "\n    ")), check)
+
+    return run
+
+
+@pytest.mark.parametrize(("number", "body"), RIGHT)
+def test_a_right_answer_of_another_form_is_accepted(answer, number, body):
+    answer(number, body)
+
+
+@pytest.mark.parametrize(("number", "body"), WRONG)
+def test_a_wrong_answer_is_found(answer, number, body):
+    with pytest.raises(NotYet):
+        answer(number, body)

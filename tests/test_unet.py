@@ -6,13 +6,15 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from helpers import array, logits_of, randomize
+from helpers import ROOT, array, logits_of, randomize
 from scipy import ndimage
+from test_exercises import attempt, blanked, exercises
 
 from segcourse import datasets, training
 from segcourse.datasets.augment import Augment
 from segcourse.datasets.borders import border_weights, weighted_epochs
 from segcourse.datasets.elastic import Elastic, displacements, warp
+from segcourse.exercises import NotYet
 from segcourse.layers.alignment import Crop
 from segcourse.layers.valid_size import ValidSize, nearest_valid, valid_output
 from segcourse.metrics import object_errors
@@ -20,6 +22,7 @@ from segcourse.models.unet import unet
 from segcourse.paths import data_file
 from segcourse.prediction import predict_tiled, tiled_logits
 
+LESSON = ROOT / "notebooks/04_unet.ipynb"
 WIDTH = 1 / 32
 STILL = {"scale": (1.0, 1.0), "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "blur": 0.0}
 
@@ -406,3 +409,97 @@ def test_the_stored_weights_fit_the_papers_network_at_a_quarter_of_its_width():
     before = model.get_layer("logits").get_weights()[0]
     model.load_weights(data_file("weights/unet_isbi2012.weights.h5"))
     assert not np.array_equal(model.get_layer("logits").get_weights()[0], before)
+
+
+# The exercises: wrong answers, and right ones of another form
+
+OUTLINE = "inside = instances > 0\nd = {distance}\nreturn {weight}"
+DISTANCE = "ndimage.distance_transform_edt(inside) + ndimage.distance_transform_edt(~inside)"
+WEIGHT = "1 + w0 * np.exp(-((2 * d) ** 2) / (2 * sigma**2))"
+PAIRS = """cell = {cell}
+t, p = (ids[cell][:, None] == ids[cell][None, :] for ids in (truth, predicted))
+pairs = {pairs}
+precision, recall = (t & p & pairs).sum() / (p & pairs).sum(), (t & p & pairs).sum() / (t & pairs).sum()
+return {error}"""
+CELL, OTHERS, F_SCORE = "truth > 0", "~np.eye(cell.sum(), dtype=bool)", "2 / (1 / precision + 1 / recall)"
+
+
+def outline(distance=DISTANCE, weight=WEIGHT):
+    return OUTLINE.format(distance=distance, weight=weight)
+
+
+def rand(cell=CELL, pairs=OTHERS, error=f"1 - {F_SCORE}"):
+    return PAIRS.format(cell=cell, pairs=pairs, error=error)
+
+
+WRONG = [
+    (0, "return output + 184"),
+    (0, "return 572"),
+    (0, "return max(188, 188 + 16 * ((output - 4) // 16))"),  # the tile below
+    (0, "return max(188, 204 + 16 * ((output - 4) // 16))"),  # one too large where a tile fits
+    (0, "return -(-(output + 184) // 16) * 16"),  # multiples of 16
+    (1, outline("ndimage.distance_transform_edt(~inside)")),  # inside the distance is 0
+    (1, outline(f"({DISTANCE}) / 2")),  # d in place of 2 d
+    (1, outline(f"{DISTANCE} - 0.5")),  # to the crack between the pixels
+    (1, outline(DISTANCE.replace("_edt", "_cdt"))),  # chessboard
+    (1, outline(weight=WEIGHT.removeprefix("1 + "))),
+    (1, outline(weight=WEIGHT.replace("w0", "10").replace("sigma", "3"))),
+    (
+        1,
+        "from segcourse.datasets.borders import border_weights\n"
+        "return border_weights(instances, w0=w0, sigma=sigma)",
+    ),
+    (2, rand(pairs="np.ones_like(t)")),  # each pixel with itself
+    (2, rand(cell="(truth > 0) & (predicted > 0)")),
+    (2, rand(cell="truth >= 0")),
+    (2, rand(error=F_SCORE)),
+    (2, rand(error="(t != p)[pairs].mean()")),  # the plain Rand index
+]
+RIGHT = [
+    (0, "return 188 + 16 * math.ceil(max(output - 4, 0) / 16)"),
+    (0, "return next(side for side in range(188, 10**4, 16) if side - 184 >= output)"),
+    (
+        1,
+        "from segcourse.datasets.borders import _two_nearest\n"
+        "d = _two_nearest(instances, reach=99)[0]\nreturn " + WEIGHT,
+    ),
+    (
+        1,
+        "weights = np.ones(instances.shape)\nfor place in np.ndindex(instances.shape):\n"
+        "    others = np.argwhere(instances != instances[place])\n"
+        "    d = np.sqrt(((others - place) ** 2).sum(1).min())\n"
+        f"    weights[place] = {WEIGHT}\nreturn weights.tolist()",
+    ),
+    (2, "return adapted_rand_error(truth, predicted)[0]"),
+    (
+        2,
+        "import collections\n"
+        "def count(ids):\n    return sum(n * (n - 1) / 2 for n in collections.Counter(ids).values())\n"
+        "a, b = truth[truth > 0].tolist(), predicted[truth > 0].tolist()\n"
+        "return 1 - 2 * count(zip(a, b)) / (count(a) + count(b))",
+    ),
+]
+
+
+@pytest.fixture
+def answer(monkeypatch):
+    """Runs the check of an exercise on an answer."""
+    monkeypatch.chdir(ROOT / "notebooks")
+
+    def run(number, body):
+        exercise, check = exercises(LESSON)[number]
+        attempt(LESSON, blanked(exercise, body.replace("\n", "\n    ")), check)
+
+    return run
+
+
+@pytest.mark.parametrize(("number", "body"), RIGHT)
+def test_a_right_answer_of_another_form_is_accepted(answer, number, body):
+    answer(number, body)
+
+
+@pytest.mark.parametrize(("number", "body"), WRONG)
+def test_a_wrong_answer_is_told_what_is_wrong(answer, number, body):
+    with pytest.raises(NotYet) as caught:
+        answer(number, body)
+    assert "the code stopped" not in str(caught.value) and "Hint" in str(caught.value)

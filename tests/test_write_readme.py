@@ -55,6 +55,15 @@ def test_the_table_is_written_and_checked(root, monkeypatch, capsys):
     assert call(monkeypatch, root, "--check") == 0
 
 
+def test_a_lesson_in_two_sittings_has_two_numbers(root, monkeypatch):
+    path = root / "notebooks" / "05_parsenet.ipynb"
+    notebook = nbformat.read(path, 4)
+    notebook.cells.append(nbformat.v4.new_markdown_cell("# Second sitting\n" + "word " * 360))
+    nbformat.write(notebook, path)
+    call(monkeypatch, root)
+    assert "| there | 0 + 2 min |" in (root / "README.md").read_text()
+
+
 def test_the_comparison_is_written_best_first(root, monkeypatch):
     call(monkeypatch, root)
     rows = (root / "README.md").read_text().split(write_readme.COMPARISON)[1].splitlines()[3:5]

@@ -6,6 +6,7 @@ python tools/measure_lessons.py 02         one of them
 
 import argparse
 import json
+import re
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,13 +18,14 @@ from run_lessons import LessonError, find_lesson
 ROOT = Path(__file__).resolve().parents[1]
 WORDS_A_MINUTE, LINES_A_MINUTE = 180, 20
 LINE_LENGTH, CELL_LINES = 110, 25
+NEXT_SITTING = re.compile(r"# \w+ sitting\b")
 
 
 @dataclass(frozen=True)
 class Measures:
     """What is measured of a lesson; smaller is better.
 
-    minutes: reading, words of prose / 180 + lines of code / 20
+    minutes: reading, words of prose / 180 + lines of code / 20; of the longest sitting, if there are several
     seconds: all cells together, by the execution record; None without one
     kilobytes: the file with its outputs
     long_lines: lines of code over 110 columns
@@ -49,7 +51,7 @@ def measure(path):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     lines = [line for cell in code for line in cell.source.splitlines()]
     return Measures(
-        minutes=reading_minutes(notebook),
+        minutes=max(reading_minutes(notebook)),
         seconds=records.of(notebook).get("seconds"),
         kilobytes=-(-path.stat().st_size // 1000),
         long_lines=sum(len(line) > LINE_LENGTH for line in lines),
@@ -59,10 +61,20 @@ def measure(path):
 
 
 def reading_minutes(notebook):
+    """The minutes of each sitting, a list: a text cell that begins with `# Second sitting` starts one."""
+    sittings = [[]]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and NEXT_SITTING.match(cell.source):
+            sittings.append([])
+        sittings[-1].append(cell)
+    return [_minutes(cells) for cells in sittings]
+
+
+def _minutes(cells):
     """Words of prose / 180 + lines of code / 20; blank lines and folded cells are not read."""
-    prose = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    prose = (cell.source for cell in cells if cell.cell_type == "markdown")
     words = sum(any(map(str.isalnum, word)) for text in prose for word in text.split())
-    code = (cell.source for cell in notebook.cells if cell.cell_type == "code" and not _is_folded(cell))
+    code = (cell.source for cell in cells if cell.cell_type == "code" and not _is_folded(cell))
     lines = sum(bool(line.strip()) for text in code for line in text.splitlines())
     return round(words / WORDS_A_MINUTE + lines / LINES_A_MINUTE)
 

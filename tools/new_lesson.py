@@ -174,7 +174,7 @@ def notebook(number, module, title, year):
                 cells.append(code(exercise, metadata={"tags": ["exercise"]}))
                 cells.append(code(check.format(number=number), metadata={"tags": ["check"]}))
     lesson = nbformat.v4.new_notebook(cells=cells)
-    minutes = reading_minutes(lesson) + 1  # the header itself
+    minutes = max(reading_minutes(lesson)) + 1  # the header itself
     cells[0].source = HEADER.format(number=number, title=title, year=year or "TODO", minutes=minutes)
     return lesson
 

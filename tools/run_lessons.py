@@ -114,8 +114,14 @@ def check_saved(notebook, text):
                     f"Cell {index} shows a path of this machine: {found[0]}. Show the name only."
                 )
     if (size := len(text.encode())) > SIZE_LIMIT:
+        sizes = {index: len(str(cell.get("outputs", ""))) for index, cell in enumerate(notebook.cells)}
+        largest = sorted(sizes, key=sizes.get, reverse=True)[:3]
+        told = ", ".join(f"{index} ({sizes[index] / 1000:.0f} kB)" for index in largest)
         limit = f"the limit is {SIZE_LIMIT // 1000} kB"
-        raise LessonError(f"{size / 1000:.0f} kB with outputs; {limit}. Show fewer pictures.")
+        raise LessonError(
+            f"{size / 1000:.0f} kB with outputs; {limit}. Show fewer pictures, or smaller ones. "
+            f"The largest outputs have the cells {told}."
+        )
 
 
 def run_lesson(path, report=print):

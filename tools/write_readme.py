@@ -57,7 +57,7 @@ def row(path):
         title[2],
         year[1] if year else "",
         "there",
-        f"{reading_minutes(notebook)} min",
+        f"{' + '.join(map(str, reading_minutes(notebook)))} min",
         f"{record['seconds']} s on {record['machine']}" if record else "not recorded yet",
         ", ".join(f"`{name}`" for name in records.results_shown(notebook)),
     ]

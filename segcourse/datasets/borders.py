@@ -28,19 +28,11 @@ def _two_nearest(instances, reach):
 
 
 def border_weights(instances, class_weights=(1.0, 1.0), w0=10.0, sigma=5.0):
-    """The weight of every pixel in the loss: large in the narrow gaps between cells (U-Net, equation 2).
+    """The weight of every pixel in the loss, large in the narrow gaps between cells: float32 [H, W].
 
-    w(x) = w_c(x) + w0 * exp(-(d1(x) + d2(x))^2 / (2 sigma^2)), d1 and d2 the distances to the borders of the
-    nearest and the second nearest cell.
-
-    Args:
-        instances: integers [H, W], 0 background, 1, 2, ... the cells.
-        class_weights: w_c of background and cell.
-        w0: the largest extra weight.
-        sigma: how far it reaches, in pixels.
-
-    Returns:
-        float32 [H, W].
+    w(x) = w_c(x) + w0 * exp(-(d1(x) + d2(x))^2 / (2 sigma^2)), d1 and d2 the distances in pixels to the
+    borders of the nearest and the second nearest cell (U-Net, equation 2). `instances`: integers [H, W],
+    0 background, 1, 2, ... the cells. `class_weights`: w_c of background and cell.
     """
     nearest, second = _two_nearest(instances, reach=math.ceil(6 * sigma))
     border = w0 * np.exp(-((nearest + second) ** 2) / (2 * sigma**2))
@@ -48,22 +40,11 @@ def border_weights(instances, class_weights=(1.0, 1.0), w0=10.0, sigma=5.0):
 
 
 def weighted_epochs(images, labels, weights, batch_size, *, augment=None, seed=0):
-    """`datasets.epochs` for two classes, with a weight map for each picture that moves with it.
+    """`datasets.epochs` for the labels 0 and 1, with weights, float [N, H, W], that move with the pictures.
 
     An augmentation moves one mask. So label and weight travel in one number, 2 * weight step + label, with
-    126 steps from 0 to the largest weight.
-
-    Args:
-        images, labels: uint8 [N, H, W, 3] and [N, H, W] (0 and 1).
-        weights: float [N, H, W], 0 or more.
-        batch_size, augment, seed: as for `datasets.epochs`.
-
-    Returns:
-        function epoch -> `tf.data.Dataset` of (images, labels, float32 weights [B, h, w]); a weight is off
-        by at most 1/252 of the largest.
-
-    Raises:
-        ValueError: for labels other than 0 and 1.
+    126 steps from 0 to the largest weight. A function epoch -> `tf.data.Dataset` of (images, labels, float32
+    weights [B, h, w]); a weight is off by at most 1/252 of the largest. Raises ValueError for other labels.
     """
     import tensorflow as tf
 

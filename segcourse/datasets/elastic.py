@@ -9,16 +9,10 @@ from segcourse.datasets.augment import Augment
 
 
 def displacements(seeds, size, grid=3, strength=10.0):
-    """Smooth random displacements: Gaussian on a coarse grid, bicubic in between.
+    """Smooth random displacements, float32 [B, H, W, 2]: how far down and right a pixel's new value lies.
 
-    Args:
-        seeds: integers [B, 2]; the field of a picture depends on nothing else.
-        size: (height, width).
-        grid: the coarse grid has grid x grid points.
-        strength: standard deviation of a displacement on the grid, in pixels.
-
-    Returns:
-        float32 [B, H, W, 2]: how far down and right of a pixel its new value is taken from.
+    Gaussian on a coarse grid of grid x grid points, with the standard deviation `strength` in pixels; bicubic
+    in between. `seeds`: integers [B, 2]; the field of a picture depends on nothing else. `size`: (H, W).
     """
     import tensorflow as tf
 
@@ -29,16 +23,22 @@ def displacements(seeds, size, grid=3, strength=10.0):
     return tf.image.resize(fields, size, method="bicubic")
 
 
+def _between(take, at):
+    """Linear interpolation between the four pixels around each place `at`; `take` looks pixels up."""
+    import tensorflow as tf
+
+    corner = tf.floor(at)
+    down, right = tf.split(at - corner, 2, axis=-1)
+    corners = [tf.cast(corner, tf.int32) + step for step in ([0, 0], [0, 1], [1, 0], [1, 1])]
+    a, b, c, d = (tf.cast(take(place), tf.float32) for place in corners)
+    return (1 - down) * ((1 - right) * a + right * b) + down * ((1 - right) * c + right * d)
+
+
 def warp(values, field, nearest=False):
-    """Look every pixel up at its displaced place; beyond the edge the picture is mirrored.
+    """Look every pixel of values [B, H, W, C] up at its displaced place; they are mirrored at their edges.
 
-    Args:
-        values: [B, H, W, C] of any dtype.
-        field: float32 [B, H, W, 2] as of `displacements`; no longer than the picture.
-        nearest: take the nearest pixel (for ids); otherwise interpolate linearly between four.
-
-    Returns:
-        [B, H, W, C] of the dtype of `values` if `nearest`, else float32.
+    `field`: as of `displacements`, no longer than the picture. With `nearest` the nearest pixel is taken (for
+    ids), in the dtype of `values`; otherwise float32, linear between four pixels.
     """
     import tensorflow as tf
 
@@ -48,26 +48,18 @@ def warp(values, field, nearest=False):
     pixels = tf.stack(tf.meshgrid(tf.range(height), tf.range(width), indexing="ij"), -1)
     far = tf.cast(ends, tf.float32)
     at = far - tf.abs(far - tf.abs(tf.cast(pixels, tf.float32) + field))
-    flat = tf.reshape(values, [count, -1, channels])
 
     def take(place):
         place = tf.clip_by_value(place, 0, ends)
+        flat = tf.reshape(values, [count, -1, channels])
         return tf.gather(flat, place[..., 0] * width + place[..., 1], batch_dims=1)
 
-    if nearest:
-        return take(tf.cast(tf.round(at), tf.int32))
-    corner = tf.floor(at)
-    down, right = tf.split(at - corner, 2, axis=-1)
-    corners = [tf.cast(corner, tf.int32) + step for step in ([0, 0], [0, 1], [1, 0], [1, 1])]
-    a, b, c, d = (tf.cast(take(place), tf.float32) for place in corners)
-    return (1 - down) * ((1 - right) * a + right * b) + down * ((1 - right) * c + right * d)
+    return take(tf.cast(tf.round(at), tf.int32)) if nearest else _between(take, at)
 
 
 @dataclass(frozen=True)
 class Elastic(Augment):
-    """An `Augment` that first bends the picture and its mask like a sheet of rubber.
-
-    Source: Ronneberger et al. 2015, section 3.1 (data augmentation).
+    """An `Augment` that first bends picture and mask like a sheet of rubber (Ronneberger et al. 2015, 3.1).
 
     Use it wherever an `Augment` goes: `datasets.epochs(images, labels, 4, augment=Elastic(strength=6.0))`.
     The field is a function of the picture's random numbers alone: a resumed training sees the same views.

@@ -9,13 +9,9 @@ import math
 def transplant(source, target):
     """Copy weights from one network to another, by the layers' names; a dense kernel becomes a convolution.
 
-    Args:
-        source, target: built keras.Models. Layers of `source` that `target` lacks are left behind (fc8), and
-            scoring layers that `source` lacks keep their fresh weights.
-
-    Raises:
-        ValueError: if any other layer of the target has no counterpart, or one of another size. Nothing is
-            copied then.
+    Layers of `source` that `target` lacks are left behind (fc8), and scoring layers that `source` lacks keep
+    their fresh weights. Any other layer of the target that has no counterpart, or one of another size, is a
+    ValueError, and nothing is copied then.
     """
     sources = {layer.name: layer for layer in source.layers if layer.weights}
     copies = []

@@ -10,17 +10,20 @@ BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and convo
 MEAN_RGB = (122.67892, 116.66877, 104.00699)  # the mean colour that the original subtracts
 
 
+def _conv3x3(x, channels, name, padding, start):
+    return layers.Conv2D(
+        channels, 3, padding=padding, activation="relu", kernel_initializer=start, name=name
+    )(x)
+
+
 def vgg16_features(image, width=1.0, pad=1):
     """The 13 convolutions and five poolings of VGG16 (Simonyan & Zisserman 2014, configuration D).
 
-    Args:
-        image: tensor [B, H, W, channels] with values 0..255.
-        width: scales the number of channels of every convolution.
-        pad: zeros around the image before the first convolution: 1 in VGG, 100 in FCN.
+    `image` [B, H, W, channels] has values 0..255; `width` scales the channels of every convolution; `pad` is
+    how many zeros surround the image before the first convolution: 1 in VGG, 100 in FCN.
 
-    Returns:
-        list of the five pooled feature maps; map n (from 1) has ceil(size / 2^n) pixels a side, because a
-        pooling window that sticks out over the edge counts too, as in Caffe.
+    Returns the list of the five pooled feature maps; map n (from 1) has ceil(size / 2^n) pixels a side, for a
+    pooling window that sticks out over the edge counts too, as in Caffe.
     """
     mean = MEAN_RGB if image.shape[-1] == 3 else [sum(MEAN_RGB) / 3] * image.shape[-1]
     x = layers.Rescaling(1.0, offset=[-m for m in mean], name="subtract_mean")(image)
@@ -37,27 +40,12 @@ def vgg16_features(image, width=1.0, pad=1):
     return pooled
 
 
-def _conv3x3(x, channels, name, padding, start):
-    return layers.Conv2D(
-        channels, 3, padding=padding, activation="relu", kernel_initializer=start, name=name
-    )(x)
-
-
 def vgg16(input_shape=(224, 224, 3), classes=1000, width=1.0, dropout=0.5):
     """VGG16, the image classifier that FCN starts from (Simonyan & Zisserman 2014, configuration D).
 
-    Args:
-        input_shape: (H, W, channels), a multiple of 32: the dense layers fix the size.
-        classes: number of classes of the images.
-        width: scales every layer but the last; 1.0 is the paper.
-        dropout: rate after fc6 and fc7.
-
-    Returns:
-        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, classes]; 138,357,544 weights
-        by default.
-
-    Raises:
-        ValueError: if a side of the window is missing or no multiple of 32.
+    Images [B, H, W, channels] 0..255 to float32 logits [B, classes]; 138,357,544 weights by default. The
+    dense layers fix the size: H and W must be multiples of 32, else a ValueError. `width` scales every layer
+    but the last, `dropout` is the rate after fc6 and fc7.
     """
     height, wide = input_shape[:2]
     if not height or not wide or height % 32 or wide % 32:

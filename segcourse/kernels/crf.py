@@ -136,7 +136,7 @@ def _in_parts(function, count, size=None):
 
 
 def _build_lattice(coordinates, image_index):
-    from segcourse.layers.crf.lattice import check_range
+    from segcourse.layers.crf.numbering import check_range
 
     d, points = coordinates.shape
     low, high = (np.floor(ends).astype("int64") for ends in (coordinates.min(1), coordinates.max(1)))

@@ -10,6 +10,7 @@ from segcourse.layers import (  # noqa: F401
     l2_normalization,
     local_response,
     normalization,
+    padding,
     resizing,
     unpooling,
     valid_size,

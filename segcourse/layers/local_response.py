@@ -1,7 +1,4 @@
-"""Generated from notebooks/06_segnet.ipynb. Edit the lesson, then run make export.
-
-Lesson 06 · SegNet: remember where the maximum was.
-"""
+"""Local response normalisation, with which the released SegNet-Basic begins (lesson 06)."""
 
 import keras
 from keras import ops

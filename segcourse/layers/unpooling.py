@@ -8,13 +8,9 @@ from keras import ops
 
 
 def split_windows(x):
-    """The four places of every 2x2 window: top left, top right, bottom left, bottom right.
+    """The four places of every 2x2 window of [B, H, W, C], H and W even: a list of four [B, H/2, W/2, C].
 
-    Args:
-        x: tensor [B, H, W, C] with even H and W.
-
-    Returns:
-        list of four tensors [B, H/2, W/2, C].
+    Their order: top left, top right, bottom left, bottom right.
     """
     height, width, channels = ops.shape(x)[1:]
     rows = ops.reshape(x, (-1, height // 2, 2 * width, channels))  # an upper row, then the row below it
@@ -70,6 +66,15 @@ def _even(x):
     return x
 
 
+def _repeat(values):
+    """Every value at the four places of its window; the faster way needs sizes that are known beforehand."""
+    height, width = ops.shape(values)[1:3]
+    if isinstance(height, int) and isinstance(width, int):
+        size = (2 * height, 2 * width)
+        return ops.image.resize(values, size, interpolation="nearest", data_format="channels_last")
+    return join_windows([values] * 4)
+
+
 @keras.saving.register_keras_serializable(package="segcourse")
 class MaxUnpooling2D(keras.layers.Layer):
     """Put every value back where the maximum stood; all else is 0 (Badrinarayanan et al. 2015, Fig. 3).
@@ -88,15 +93,6 @@ class MaxUnpooling2D(keras.layers.Layer):
 
     def compute_output_spec(self, values, indices, like):
         return keras.KerasTensor((*like.shape[:3], values.shape[-1]), self.compute_dtype)
-
-
-def _repeat(values):
-    """Every value at the four places of its window; the faster way needs sizes that are known beforehand."""
-    height, width = ops.shape(values)[1:3]
-    if isinstance(height, int) and isinstance(width, int):
-        size = (2 * height, 2 * width)
-        return ops.image.resize(values, size, interpolation="nearest", data_format="channels_last")
-    return join_windows([values] * 4)
 
 
 def flat_indices(indices, size):

@@ -1,12 +1,14 @@
-"""Generated from notebooks/04_unet.ipynb. Edit the lesson, then run make export.
+"""Which image sizes unpadded convolutions can take: U-Net's arithmetic, and a layer that checks it."""
 
-Lesson 04 · U-Net: cells told apart, from thirty pictures.
-"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
 
-def valid_output(side, levels=4):
+def valid_output(side: int, levels: int = 4) -> int | None:
     """Side of the output for a side of the input, through U-Net's unpadded convolutions.
 
     Two 3x3 convolutions take 4 pixels on each level, and every pooling needs an even side. From 188 up, every
@@ -30,14 +32,14 @@ def valid_output(side, levels=4):
     return side if side > 0 else None
 
 
-def nearest_valid(side, levels=4):
-    """The input sides that work next to `side`, a tuple: the largest below and the smallest above, if any."""
+def nearest_valid(side: int, levels: int = 4) -> tuple[int, ...]:
+    """The input sides that work next to `side`: the largest below and the smallest above, if any."""
     step, least = 2**levels, next(s for s in range(10**6) if valid_output(s, levels))
     below = least + (side - least) // step * step
     return tuple(s for s in (below, below + step) if s >= least) or (least,)
 
 
-def check_valid_size(size, levels=4):
+def check_valid_size(size: Sequence[int | None], levels: int = 4) -> None:
     """Raise a `ValueError` unless U-Net's unpadded convolutions can take an image of `size`, (height, width).
 
     A side that is None is unknown yet and passes.
@@ -67,7 +69,7 @@ class ValidSize(keras.Layer):
         ValueError: when it is called with another size; the message names the nearest sizes that work.
     """
 
-    def __init__(self, levels=4, **kwargs):
+    def __init__(self, levels: int = 4, **kwargs: Any):
         super().__init__(**kwargs)
         self.levels = levels
 

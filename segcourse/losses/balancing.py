@@ -7,16 +7,10 @@ import numpy as np
 
 
 def class_frequencies(labels, classes, void=255):
-    """How common each class is where it occurs at all (Eigen & Fergus 2015).
+    """How common each class is where it occurs at all (Eigen & Fergus 2015): float64 [classes].
 
-    freq(c) = pixels of class c / pixels, void ones too, of the images that show c.
-
-    Args:
-        labels: integer ids [N, H, W], 0..classes-1 or `void`; or an iterable of images' ids, of any sizes.
-        classes: number of classes C.
-
-    Returns:
-        float64 array [C]; NaN for a class in no image.
+    freq(c) = pixels of class c / pixels, void ones too, of the images that show c; NaN if none does.
+    `labels`: integer ids [N, H, W], 0..classes-1 or `void`; or an iterable of images' ids, of any sizes.
     """
     counts, shown = np.zeros(classes), np.zeros(classes)
     for image in map(np.asarray, labels):
@@ -31,12 +25,9 @@ def class_frequencies(labels, classes, void=255):
 
 
 def median_frequency_weights(labels, classes, void=255):
-    """Class weights for the loss: median of the frequencies / frequency; rare classes weigh more.
+    """Class weights for the loss, float64 [classes]: the median of `class_frequencies` / the frequency.
 
-    Args: as `class_frequencies`.
-
-    Returns:
-        float64 array [C]. A class in no image weighs 0: nothing can be learned about it.
+    Rare classes weigh more. A class in no image weighs 0: nothing can be learned about it.
     """
     frequencies = class_frequencies(labels, classes, void)
     return np.nan_to_num(np.nanmedian(frequencies) / frequencies, nan=0.0)

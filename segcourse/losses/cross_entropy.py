@@ -7,21 +7,26 @@ import keras
 from keras import ops
 
 
-def _weights_of(labels, class_weights, classes):
-    """The class weight of every pixel, float32 [B, H, W]."""
-    if len(class_weights) != classes:
-        raise ValueError(f"Got {len(class_weights)} class_weights for {classes} classes: one each is needed.")
-    return ops.take(ops.convert_to_tensor(class_weights, "float32"), labels)
+def _pixel_weights(labels, valid, class_weights, sample_weight, classes):
+    """What each pixel counts, float32 [B, H, W]: nothing if void, else its class weight times its own."""
+    weights = ops.cast(valid, "float32")
+    if class_weights is not None:
+        if len(class_weights) != classes:
+            raise ValueError(
+                f"Got {len(class_weights)} class_weights for {classes} classes: one each is needed."
+            )
+        weights = weights * ops.take(ops.convert_to_tensor(class_weights, "float32"), labels)
+    if sample_weight is not None:
+        weights = weights * ops.reshape(ops.cast(sample_weight, "float32"), ops.shape(weights))
+    return weights
 
 
 @keras.saving.register_keras_serializable(package="segcourse")
 class MaskedCrossEntropy(keras.losses.Loss):
-    """Cross-entropy of every labelled pixel; void pixels neither pull nor push.
+    """Cross-entropy of labelled pixels: ids [B, H, W] (`void`: left out), logits [B, H, W, C], no softmax.
 
-    `void` is the id of the pixels to leave out, `class_weights` optionally C floats >= 0, one a class.
-    Call it with ids [B, H, W] (integers, 0..C-1 or `void`), logits [B, H, W, C] (any float dtype; no
-    softmax) and optionally `sample_weight` [B, H, W] (pixel weights). The result is the weighted sum over
-    the labelled pixels divided by their number: the same learning rate then fits every image size.
+    `class_weights`: C floats >= 0; `sample_weight`: [B, H, W]. The result is the weighted sum over the
+    labelled pixels divided by their number: the same learning rate then fits every image size.
     """
 
     def __init__(self, void=255, class_weights=None, name="masked_cross_entropy"):
@@ -30,18 +35,12 @@ class MaskedCrossEntropy(keras.losses.Loss):
         self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        """The loss of one batch, a float32 scalar."""
         labels, logits = ops.cast(y_true, "int32"), ops.cast(y_pred, "float32")
         valid = labels != self.void
-        labels, weights = ops.where(valid, labels, 0), ops.cast(valid, "float32")
-        pixels = ops.maximum(ops.sum(weights), 1.0)
-        if self.class_weights is not None:
-            weights = weights * _weights_of(labels, self.class_weights, logits.shape[-1])
-        if sample_weight is not None:
-            weights = weights * ops.reshape(ops.cast(sample_weight, "float32"), ops.shape(weights))
+        labels = ops.where(valid, labels, 0)
+        weights = _pixel_weights(labels, valid, self.class_weights, sample_weight, logits.shape[-1])
         loss = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-        return ops.sum(loss * weights) / pixels
+        return ops.sum(loss * weights) / ops.maximum(ops.sum(ops.cast(valid, "float32")), 1.0)
 
     def get_config(self):
-        """The arguments of the constructor."""
         return {"void": self.void, "class_weights": self.class_weights, "name": self.name}

@@ -4,8 +4,9 @@
 import keras  # noqa: F401
 
 from segcourse.metrics.boundaries import boundary_f1, trimap_iou
-from segcourse.metrics.confusion import ConfusionMatrix, class_iou, confusion_matrix, scores
+from segcourse.metrics.confusion import class_iou, confusion_matrix, scores
 from segcourse.metrics.objects import object_errors
+from segcourse.metrics.streaming import ConfusionMatrix
 
 __all__ = [
     "ConfusionMatrix",

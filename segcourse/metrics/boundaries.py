@@ -30,6 +30,21 @@ def _grow(mask, radius):
     return ops.conv(mask, _disc(radius), padding="same")[..., 0] > 0.5
 
 
+def _share(part, whole):
+    """Share of the set pixels of `part` that `whole` has too, float32 [N]; 0 where `part` is empty."""
+    both = ops.sum(ops.cast(ops.logical_and(part, whole), "float32"), axis=(1, 2))
+    return both / ops.maximum(ops.sum(ops.cast(part, "float32"), axis=(1, 2)), 1.0)
+
+
+def _class_f1(truth, guess, radius):
+    """F1 of the outlines of two masks [N, H, W], and whether there is any outline: float32 [N] both."""
+    truth, guess = _edges(truth), _edges(guess)
+    precision = _share(guess, _grow(truth, radius))
+    recall = _share(truth, _grow(guess, radius))
+    shown = ops.cast(ops.any(ops.logical_or(truth, guess), axis=(1, 2)), "float32")
+    return 2 * precision * recall / ops.maximum(precision + recall, 1e-12), shown
+
+
 def boundary_f1(labels, predictions, classes, tolerance=0.0075, void=255):
     """The BF score: how well the outlines agree, whatever the size of the areas (Csurka et al. 2013).
 
@@ -55,28 +70,12 @@ def boundary_f1(labels, predictions, classes, tolerance=0.0075, void=255):
     return float((total[count > 0] / count[count > 0]).mean()) if (count > 0).any() else float("nan")
 
 
-def _class_f1(truth, guess, radius):
-    """F1 of the outlines of two masks [N, H, W], and whether there is any outline: float32 [N] both."""
-    truth, guess = _edges(truth), _edges(guess)
-    precision = _share(guess, _grow(truth, radius))
-    recall = _share(truth, _grow(guess, radius))
-    shown = ops.cast(ops.any(ops.logical_or(truth, guess), axis=(1, 2)), "float32")
-    return 2 * precision * recall / ops.maximum(precision + recall, 1e-12), shown
-
-
-def _share(part, whole):
-    """Share of the set pixels of `part` that `whole` has too, float32 [N]; 0 where `part` is empty."""
-    both = ops.sum(ops.cast(ops.logical_and(part, whole), "float32"), axis=(1, 2))
-    return both / ops.maximum(ops.sum(ops.cast(part, "float32"), axis=(1, 2)), 1.0)
-
-
 def trimap_iou(labels, predictions, classes, width=3, void=255):
     """Mean IoU in a narrow band along the true boundaries (Krähenbühl & Koltun 2011, section 5).
 
     Args:
         labels, predictions: integer ids [N, H, W].
-        width: the band holds every pixel at most this many pixels (Euclidean) from one next to another
-            class or to void.
+        width: how many pixels (Euclidean) the band reaches beyond those next to another class or to void.
 
     Returns:
         float in 0..1.

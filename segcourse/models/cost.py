@@ -27,9 +27,9 @@ from segcourse.layers.crf.recurrent import MeanFieldRNN
 from segcourse.layers.crf.spatial import gaussian_taps
 from segcourse.layers.l2_normalization import L2Normalization
 from segcourse.layers.local_response import LocalResponseNormalization
+from segcourse.layers.padding import PadToGrid
 from segcourse.layers.unpooling import MaxPoolingWithIndices2D, MaxUnpooling2D
 from segcourse.layers.valid_size import ValidSize
-from segcourse.models.deeplab_v1 import PadToGrid
 from segcourse.models.parsenet import Unpool
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)

@@ -26,6 +26,23 @@ def without_crf(model):
     return keras.Model(model.input, model.get_layer("logits").output, name=f"{model.name}_without_crf")
 
 
+def start_from_fcn8s(model, fcn):
+    """Give a `crf_rnn` the weights of a trained `fcn8s` of its width; CRF and new bias keep theirs."""
+    for layer in fcn.layers:
+        if values := layer.get_weights():
+            target = model.get_layer(layer.name)
+            target.set_weights([*values, *target.get_weights()[len(values) :]])
+
+
+def _check(input_shape, weights):
+    if input_shape[-1] != 3:
+        raise ValueError(f"crf_rnn got {input_shape}: it needs 3 channels, RGB, for its CRF compares colors.")
+    if any(side is not None and side < 32 for side in input_shape[:2]):
+        raise ValueError(f"crf_rnn got {input_shape}: both sides must be at least 32.")
+    if weights not in (None, "imagenet"):
+        raise ValueError(f'weights="{weights}" is unknown: None (from scratch) or "imagenet".')
+
+
 def crf_rnn(
     input_shape=(None, None, 3),
     classes=21,
@@ -39,44 +56,21 @@ def crf_rnn(
     """CRF-as-RNN: FCN-8s and mean field as one network, trained end to end (Zheng et al. 2015).
 
     Args:
-        input_shape: (H, W, 3); H and W may be None. Any size from 32 up. RGB, for the CRF compares colors.
-        classes: number of classes C.
-        width: scales the channels of the VGG layers; 1.0 is the paper.
+        input_shape: (H, W, 3), from 32 up or None. RGB, for the CRF compares colors.
+        classes, width, padding, fc6_size, dropout: as for `fcn8s`; the defaults are the paper's.
         crf: dict of arguments for `MeanFieldRNN`, such as `{"sigma_xy": 40.0}`; its defaults are the paper's,
             whose images have about 500x500 pixels.
         weights: None, or "imagenet" for the VGG layers.
-        padding, fc6_size, dropout: as for `fcn8s`.
 
     Returns:
         keras.Model: images [B, H, W, 3] 0..255 to float32 logits [B, H, W, C]. 134,378,207 trainable weights
         by default. Its layer "logits" is the network before the CRF, its layer "crf" the `MeanFieldRNN`.
-
-    Raises:
-        ValueError: an image that is too small or not RGB, or an unknown option.
+        An image that is too small or not RGB raises ValueError, and so does an unknown option.
     """
-    if input_shape[-1] != 3:
-        raise ValueError(f"crf_rnn got {input_shape}: it needs 3 channels, RGB, for its CRF compares colors.")
-    if any(side is not None and side < 32 for side in input_shape[:2]):
-        raise ValueError(f"crf_rnn got {input_shape}: both sides must be at least 32.")
-    if weights not in (None, "imagenet"):
-        raise ValueError(f'weights="{weights}" is unknown: None (from scratch) or "imagenet".')
-    network = keras.models.clone_model(
-        fcn8s(input_shape, classes, width, padding, fc6_size, dropout), clone_function=_learnable
-    )
+    _check(input_shape, weights)
+    fcn = fcn8s(input_shape, classes, width, padding, fc6_size, dropout)
+    network = keras.models.clone_model(fcn, clone_function=_learnable)
     if weights == "imagenet":
         transplant(imagenet_vgg16(), network)
     refined = MeanFieldRNN(name="crf", **(crf or {}))([network.output, network.input])
     return keras.Model(network.input, refined, name="crf_rnn")
-
-
-def start_from_fcn8s(model, fcn):
-    """Give a `crf_rnn` the weights of a trained `fcn8s` of its width; CRF and new bias keep theirs.
-
-    Raises:
-        ValueError: if a layer of `fcn` is missing in `model` or has another size.
-    """
-    for layer in fcn.layers:
-        values = layer.get_weights()
-        if values:
-            target = model.get_layer(layer.name)
-            target.set_weights([*values, *target.get_weights()[len(values) :]])

@@ -4,41 +4,15 @@ Lesson 02 · DeepLab v1: holes keep the resolution, a CRF finds the outlines.
 """
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from segcourse.encoders.transfer import transplant
 from segcourse.encoders.vgg import BLOCKS, MEAN_RGB, imagenet_vgg16
 from segcourse.layers.alignment import Crop
 from segcourse.layers.bilinear import Bilinear
+from segcourse.layers.padding import PadToGrid, frame_of_zeros
 
 STRIDE = 8  # one score every 8 pixels, in every variant
-
-
-@keras.saving.register_keras_serializable(package="segcourse")
-class PadToGrid(keras.Layer):
-    """Zeros at the bottom and right of a map [B, H, W, C]: each side becomes `stride` * n + `extra`.
-
-    n is the smallest number with which scores at pixels 0, `stride`, ..., n * `stride` reach the last one.
-    """
-
-    def __init__(self, stride=STRIDE, extra=1, **kwargs):
-        super().__init__(**kwargs)
-        self.stride, self.extra = stride, extra
-
-    def padded(self, side):
-        """The side after padding; None, a side that is not known yet, stays None."""
-        return None if side is None else (side - 2 + self.stride) // self.stride * self.stride + self.extra
-
-    def call(self, x):
-        height, width = (self.padded(side) for side in ops.shape(x)[1:3])
-        return ops.pad(x, ((0, 0), (0, self.stride), (0, self.stride), (0, 0)))[:, :height, :width]
-
-    def compute_output_shape(self, input_shape):
-        batch, height, width, channels = input_shape
-        return (batch, self.padded(height), self.padded(width), channels)
-
-    def get_config(self):
-        return {**super().get_config(), "stride": self.stride, "extra": self.extra}
 
 
 def atrous_vgg16(x, width, conv5_rate, odd_pools):
@@ -48,14 +22,10 @@ def atrous_vgg16(x, width, conv5_rate, odd_pools):
     for block, (channels, depth) in enumerate(BLOCKS, start=1):
         for i in range(1, depth + 1):
             x = layers.Conv2D(
-                round(channels * width),
-                3,
-                padding="same",
+                round(channels * width), 3, padding="same", activation="relu", name=f"conv{block}_{i}",
                 dilation_rate=conv5_rate if block == 5 else 1,
-                activation="relu",
                 kernel_initializer=first if block == i == 1 else "he_normal",
-                name=f"conv{block}_{i}",
-            )(x)
+            )(x)  # fmt: skip
         x = _pool(x, block, odd_pools)
         pooled.append(x)
     return pooled
@@ -67,16 +37,8 @@ def _pool(x, block, odd):
     if odd or block == 5:
         return layers.MaxPooling2D(3, stride, padding="same", name=name)(x)
     if block < 4:
-        x = _surround(x, f"pad_{name}")  # no value lies below 0: zeros never win
+        x = frame_of_zeros(x, f"pad_{name}")  # no value lies below 0: zeros never win
     return layers.MaxPooling2D(2, stride, name=name)(x)
-
-
-def _surround(x, name):
-    """A frame of zeros around a map of values >= 0, for the pooling that follows.
-
-    The ReLU changes nothing. It keeps mobile GPUs from merging padding and pooling, which they do wrongly.
-    """
-    return layers.ReLU(name=f"{name}_apart")(layers.ZeroPadding2D(1, name=name)(x))
 
 
 VARIANTS = {  # the networks of Table 2: kernel side, rate and channels of fc6
@@ -87,10 +49,16 @@ VARIANTS = {  # the networks of Table 2: kernel side, rate and channels of fc6
 }
 
 
+def _scores(x, classes, spread, name):
+    """A 1x1 convolution to class scores, in float32; its first weights are normal with this `spread`."""
+    start = keras.initializers.RandomNormal(stddev=spread)
+    return layers.Conv2D(classes, 1, kernel_initializer=start, dtype="float32", name=name)(x)
+
+
 def _classifier(x, kernel, rate, channels, classes, dropout, average):
     """fc6 with holes, fc7 and fc8: scores of the classes, one every 8 pixels."""
     if average:  # over 9 values always; beyond the edge there are zeros, as in Caffe
-        x = layers.AveragePooling2D(3, 1, name="pool5a")(_surround(x, "pad_pool5a"))
+        x = layers.AveragePooling2D(3, 1, name="pool5a")(frame_of_zeros(x, "pad_pool5a"))
     x = layers.ZeroPadding2D((kernel - 1) * rate // 2, name="pad_fc6")(x)
     for name, size, holes in (("fc6", kernel, rate), ("fc7", 1, 1)):
         x = layers.Conv2D(
@@ -98,12 +66,6 @@ def _classifier(x, kernel, rate, channels, classes, dropout, average):
         )(x)
         x = layers.Dropout(dropout, name=f"drop_{name}")(x)
     return _scores(x, classes, 0.01, "fc8")
-
-
-def _scores(x, classes, spread, name):
-    """A 1x1 convolution to class scores, in float32; its first weights are normal with this `spread`."""
-    start = keras.initializers.RandomNormal(stddev=spread)
-    return layers.Conv2D(classes, 1, kernel_initializer=start, dtype="float32", name=name)(x)
 
 
 def upsample_scores(scores, image):
@@ -114,37 +76,10 @@ def upsample_scores(scores, image):
     """
     reach = STRIDE - 1
     x = layers.Conv2DTranspose(
-        scores.shape[-1],
-        2 * reach + 1,
-        strides=STRIDE,
-        use_bias=False,
-        kernel_initializer=Bilinear(),
-        trainable=False,
-        dtype="float32",
-        name="upsample",
-    )(scores)
+        scores.shape[-1], 2 * reach + 1, strides=STRIDE, use_bias=False, trainable=False,
+        kernel_initializer=Bilinear(), dtype="float32", name="upsample",
+    )(scores)  # fmt: skip
     return Crop(reach, dtype="float32", name="logits")([x, image])
-
-
-def _multiscale(maps, classes, channels, dropout):
-    """Scores from the image and pool1..pool4 (MSc): two layers and a score layer each, all at stride 8."""
-    scores = []
-    for name, x, stride in zip(
-        ("data", "pool1", "pool2", "pool3", "pool4"), maps, (8, 4, 2, 1, 1), strict=True
-    ):
-        for i, (size, step) in enumerate(((3, stride), (1, 1)), start=1):
-            x = layers.Conv2D(
-                channels,
-                size,
-                step,
-                "same",
-                activation="relu",
-                name=f"{name}_ms{i}",
-                kernel_initializer=keras.initializers.RandomNormal(stddev=0.001),
-            )(x)
-            x = layers.Dropout(dropout, name=f"drop_{name}_ms{i}")(x)
-        scores.append(_scores(x, classes, 0.001, f"{name}_ms_scores"))
-    return scores
 
 
 def _coarse_scores(x, classes, width, variant, rate, conv5_rate, multiscale, dropout):
@@ -160,6 +95,27 @@ def _coarse_scores(x, classes, width, variant, rate, conv5_rate, multiscale, dro
     return layers.Add(dtype="float32", name="sum_scores")([scores, *branches])
 
 
+def _multiscale(maps, classes, channels, dropout):
+    """Scores from the image and pool1..pool4 (MSc): two layers and a score layer each, all at stride 8."""
+    scores = []
+    names = ("data", "pool1", "pool2", "pool3", "pool4")
+    start = keras.initializers.RandomNormal
+    for name, x, stride in zip(names, maps, (8, 4, 2, 1, 1), strict=True):
+        for i, (size, step) in enumerate(((3, stride), (1, 1)), start=1):
+            x = layers.Conv2D(
+                channels,
+                size,
+                step,
+                "same",
+                activation="relu",
+                name=f"{name}_ms{i}",
+                kernel_initializer=start(stddev=0.001),
+            )(x)
+            x = layers.Dropout(dropout, name=f"drop_{name}_ms{i}")(x)
+        scores.append(_scores(x, classes, 0.001, f"{name}_ms_scores"))
+    return scores
+
+
 def deeplab_v1(
     input_shape=(None, None, 3),
     classes=21,
@@ -171,25 +127,13 @@ def deeplab_v1(
     dropout=0.5,
     weights=None,
 ):
-    """DeepLab v1, the network without its CRF (Chen, Papandreou, Kokkinos, Murphy & Yuille 2015).
+    """DeepLab v1 without its CRF (Chen et al. 2015): images [B, H, W, channels] 0..255 to float32 logits.
 
-    Args:
-        input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
-        classes: number of classes C.
-        width: scales the channels of every layer but the scores; 1.0 is the paper.
-        variant: "largefov" (fc6 3x3 at rate 12, 1024 channels), "4x4" (rate 4), "4x4-rate8" or "7x7".
-        rate: another rate for fc6: the same weights, another field of view. None: that of the variant.
-        conv5_rate: rate of conv5_1..conv5_3, which makes up for the stride that pool4 has lost.
-        multiscale: True is MSc: scores of the image and of pool1..pool4 are added ("largefov" only).
-        dropout: rate after fc6 and fc7.
-        weights: None, or "imagenet" to start the 13 convolutions from VGG16's.
-
-    Returns:
-        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C]. 20,505,429 trainable
-        weights by default. `coarse(model)` gives the scores at stride 8.
-
-    Raises:
-        ValueError: a side below 32, an unknown variant or start, a rate that does not fit, or MSc elsewhere.
+    Any size from 32 up; the logits are [B, H, W, classes]. `width` scales all channels but the scores'.
+    `variant`: fc6 of "largefov" (3x3 at rate 12), "4x4" (rate 4), "4x4-rate8" or "7x7"; `rate` is another
+    rate for the same weights. `conv5_rate` makes up for pool4's lost stride. `multiscale`: MSc, with
+    "largefov" only. `dropout` after fc6 and fc7. `weights`: None, or "imagenet" for the convolutions.
+    20,505,429 trainable weights by default. Raises ValueError for a side below 32 or another argument.
     """
     _check(input_shape, variant, rate, multiscale, weights)
     image = keras.Input(input_shape, name="image")
@@ -233,14 +177,13 @@ def features(model):
 
 
 def coarse(model):
-    """The same network without upsampling: float32 logits of every 8th pixel, [B, ceil(H/8), ceil(W/8), C].
+    """The same network, with the same weights, without upsampling; train it on `shrink(labels)`.
 
-    It shares all weights with `model`. Train it on `shrink(labels)`, and use `model`.
+    It gives float32 logits of every 8th pixel, [B, ceil(H/8), ceil(W/8), C].
     """
-    scores = model.get_layer("upsample").input
-    return keras.Model(
-        model.input, Crop(dtype="float32", name="coarse_logits")([scores, shrink(model.input)]), name="coarse"
-    )
+    crop = Crop(dtype="float32", name="coarse_logits")
+    scores = crop([model.get_layer("upsample").input, shrink(model.input)])
+    return keras.Model(model.input, scores, name="coarse")
 
 
 def shrink(labels):

@@ -31,40 +31,6 @@ def _pool_maps(pad):
     return maps
 
 
-def _fcn(name, skips, input_shape, classes, width, padding, fc6_size, dropout, weights):
-    """The three FCNs, one network; `skips` names the poolings to fuse, coarse to fine, and may be empty."""
-    if padding not in ("valid", "same"):
-        raise ValueError(f'padding="{padding}" is unknown: "valid" (the paper) or "same".')
-    if any(side is not None and side < 32 for side in input_shape[:2]):
-        raise ValueError(
-            f"{name} got {input_shape}: both sides must be at least 32, "
-            "for its output has stride 32 before upsampling."
-        )
-    same = padding == "same"
-    if same and fc6_size % 2 == 0:
-        raise ValueError(f'fc6_size={fc6_size} has no middle: with padding="same" it must be odd.')
-    image = keras.Input(input_shape, name="image")
-    pooled = vgg16_features(image, width, pad=1 if same else 100)
-    where = _pool_maps(pad=1 if same else 100)
-
-    x = _fully_convolutional(pooled[-1], round(4096 * width), fc6_size, padding, dropout)
-    x = layers.Conv2D(classes, 1, kernel_initializer="zeros", name="score_fr")(x)
-    at = where[5].conv(fc6_size, pad=(fc6_size - 1) / 2 if same else 0)
-    for n in skips:
-        x, at = _upscore(x, at, 2, padding, name=f"upscore_to_pool{n}")
-        score = layers.Conv2D(classes, 1, kernel_initializer="zeros", name=f"score_pool{n}")(pooled[n - 1])
-        score = Crop(crop_offset(where[n], at), name=f"score_pool{n}_crop")([score, x])
-        x = layers.Add(name=f"fuse_pool{n}")([score, Crop(name=f"fuse_pool{n}_crop")([x, score])])
-    x, at = _upscore(x, at, int(at.stride), padding, name=f"upscore{at.stride:.0f}")
-    logits = Crop(crop_offset(at, CoordMap()), name="logits", dtype="float32")([x, image])
-    model = keras.Model(image, logits, name=name)
-    if weights == "imagenet":
-        transplant(imagenet_vgg16(), model)
-    elif weights is not None:
-        raise ValueError(f'weights="{weights}" is unknown: None (from scratch) or "imagenet".')
-    return model
-
-
 def _upscore(x, at, stride, padding, name):
     """Bilinear upsampling of the scores by a fixed transposed convolution, and the coordinate map after it.
 
@@ -84,6 +50,44 @@ def _upscore(x, at, stride, padding, name):
     if crop:
         x = layers.Cropping2D(crop, name=f"{name}_crop")(x)
     return x, at.deconv(2 * stride, stride, crop)
+
+
+def _check(name, input_shape, padding, fc6_size, weights):
+    if padding not in ("valid", "same"):
+        raise ValueError(f'padding="{padding}" is unknown: "valid" (the paper) or "same".')
+    if any(side is not None and side < 32 for side in input_shape[:2]):
+        raise ValueError(
+            f"{name} got {input_shape}: both sides must be at least 32, "
+            "for its output has stride 32 before upsampling."
+        )
+    if padding == "same" and fc6_size % 2 == 0:
+        raise ValueError(f'fc6_size={fc6_size} has no middle: with padding="same" it must be odd.')
+    if weights not in (None, "imagenet"):
+        raise ValueError(f'weights="{weights}" is unknown: None (from scratch) or "imagenet".')
+
+
+def _fcn(name, skips, input_shape, classes, width, padding, fc6_size, dropout, weights):
+    """The three FCNs, one network; `skips` names the poolings to fuse, coarse to fine, and may be empty."""
+    _check(name, input_shape, padding, fc6_size, weights)
+    same = padding == "same"
+    image = keras.Input(input_shape, name="image")
+    pooled = vgg16_features(image, width, pad=1 if same else 100)
+    where = _pool_maps(pad=1 if same else 100)
+
+    x = _fully_convolutional(pooled[-1], round(4096 * width), fc6_size, padding, dropout)
+    x = layers.Conv2D(classes, 1, kernel_initializer="zeros", name="score_fr")(x)
+    at = where[5].conv(fc6_size, pad=(fc6_size - 1) / 2 if same else 0)
+    for n in skips:
+        x, at = _upscore(x, at, 2, padding, name=f"upscore_to_pool{n}")
+        score = layers.Conv2D(classes, 1, kernel_initializer="zeros", name=f"score_pool{n}")(pooled[n - 1])
+        score = Crop(crop_offset(where[n], at), name=f"score_pool{n}_crop")([score, x])
+        x = layers.Add(name=f"fuse_pool{n}")([score, Crop(name=f"fuse_pool{n}_crop")([x, score])])
+    x, at = _upscore(x, at, int(at.stride), padding, name=f"upscore{at.stride:.0f}")
+    logits = Crop(crop_offset(at, CoordMap()), name="logits", dtype="float32")([x, image])
+    model = keras.Model(image, logits, name=name)
+    if weights == "imagenet":
+        transplant(imagenet_vgg16(), model)
+    return model
 
 
 def fcn32s(

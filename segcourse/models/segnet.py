@@ -7,16 +7,16 @@ import math
 from functools import partial
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from segcourse.layers.alignment import Crop
-from segcourse.layers.bilinear import Bilinear
 from segcourse.layers.local_response import LocalResponseNormalization
 from segcourse.layers.normalization import BatchNormalization
 from segcourse.layers.unpooling import MaxPoolingWithIndices2D, MaxUnpooling2D
+from segcourse.models.fcn_basic import fcn_decoder
 
-EPSILON = 1.001e-5  # the original's 1e-9 would vanish beside 1 in float16 and float32 alike
 ENCODER = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # VGG16: channels and convolutions of each level
+EPSILON = 1.001e-5  # the original's 1e-9 would vanish beside 1 in float16 and float32 alike
 
 
 def _conv(x, channels, size, name, relu):
@@ -32,6 +32,13 @@ def _normalize(x, name):
     return BatchNormalization(momentum=0.9, epsilon=EPSILON, beta_initializer=shift, name=f"{name}_bn")(x)
 
 
+def _single_channel(x, size, name):
+    """As `_conv` without ReLU, but each filter sees one channel alone: a depthwise convolution."""
+    start = keras.initializers.RandomNormal(stddev=2**0.5 / size)  # "he_normal" would count all channels
+    x = layers.DepthwiseConv2D(size, padding="same", depthwise_initializer=start, name=name)(x)
+    return _normalize(x, name)
+
+
 def _drop(x, rate, name):
     return layers.Dropout(rate, name=name)(x) if rate else x
 
@@ -45,18 +52,11 @@ def _image(name, input_shape):
 
 
 def segnet(input_shape=(None, None, 3), classes=11, width=1.0, dropout=0.0):
-    """SegNet: VGG16's 13 convolutions, and their mirror image (Badrinarayanan, Kendall & Cipolla 2015).
+    """SegNet (Badrinarayanan et al. 2015): images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C].
 
-    Args:
-        input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
-        classes: number of classes C.
-        width: scales the channels of every layer but the last; 1.0 is the paper.
-        dropout: 0.5 makes it Bayesian SegNet (Kendall et al. 2015): dropout at the three deepest levels,
-            where the authors' released definition has it.
-
-    Returns:
-        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C]. 29,449,355 trainable
-        weights by default.
+    Any size from 32 up. `classes`: C. `width` scales the channels of all layers but the last. `dropout`: 0.5
+    makes it Bayesian SegNet (Kendall et al. 2015), which drops at the three deepest levels. 29,449,355
+    trainable weights by default. Raises ValueError for a side below 32.
     """
     image = x = _image("segnet", input_shape)
     pooled = []
@@ -69,10 +69,10 @@ def segnet(input_shape=(None, None, 3), classes=11, width=1.0, dropout=0.0):
         pooled.append((indices, before))
     for level in (5, 4, 3, 2, 1):
         x = _decoder_level(x, level, *pooled[level - 1], width, dropout if level > 2 else 0)
-    logits = layers.Conv2D(
+    last = layers.Conv2D(
         classes, 3, padding="same", kernel_initializer="he_normal", dtype="float32", name="logits"
     )
-    return keras.Model(image, logits(x), name="segnet")
+    return keras.Model(image, last(x), name="segnet")
 
 
 def _decoder_level(x, level, indices, before, width, dropout):
@@ -88,21 +88,11 @@ def _decoder_level(x, level, indices, before, width, dropout):
 
 
 def segnet_basic(input_shape=(None, None, 3), classes=11, width=1.0, decoder="max-unpooling", dropout=0.0):
-    """SegNet-Basic, the small network of the decoder comparison (Badrinarayanan et al. 2015, section 3.1).
+    """SegNet-Basic, the small network of the decoder comparison (section 3.1 of the paper); else as `segnet`.
 
-    Args:
-        input_shape: (H, W, channels); H and W may be None. Any size from 32 up.
-        classes: number of classes C.
-        width: scales the 64 channels of every level; 1.0 is the paper.
-        decoder: one of `DECODERS`: the rows of the paper's Table 1, and "replication", which only repeats.
-        dropout: 0.5 makes it Bayesian SegNet-Basic (Kendall et al. 2015): dropout at the two deepest levels.
-
-    Returns:
-        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, H, W, C]. 1,416,587 trainable
-        weights by default.
-
-    Raises:
-        ValueError: a side below 32, or an unknown decoder.
+    `width` scales the 64 channels of every level. `decoder`: one of `DECODERS`, the rows of the paper's
+    Table 1 and "replication". `dropout`: 0.5 makes it Bayesian SegNet-Basic, which drops at the two deepest
+    levels. 1,416,587 trainable weights by default. Raises ValueError for an unknown decoder, too.
     """
     if decoder not in DECODERS:
         raise ValueError(f"decoder={decoder!r} is unknown: {', '.join(DECODERS)}.")
@@ -123,9 +113,8 @@ def _unpooling_decoder(pooled, classes, dropout, *, addition=False, single_chann
     for level in (4, 3, 2, 1):
         _, indices, before = pooled[level - 1]
         if replication:
-            x = Crop(name=f"upsample{level}_crop")(
-                [layers.UpSampling2D(2, name=f"upsample{level}")(x), before]
-            )
+            x = layers.UpSampling2D(2, name=f"upsample{level}")(x)
+            x = Crop(name=f"upsample{level}_crop")([x, before])
         else:
             x = MaxUnpooling2D(name=f"unpool{level}")(x, indices, before)
         name = f"conv_decode{level}"
@@ -133,72 +122,20 @@ def _unpooling_decoder(pooled, classes, dropout, *, addition=False, single_chann
         if addition and level > 1:
             x = layers.Add(name=f"add_pool{level - 1}")([x, pooled[level - 2][0]])
         x = _drop(x, dropout if level > 2 else 0, f"decdrop{level}")
-    return _scores(x, classes, name="logits", dtype="float32")
-
-
-def _single_channel(x, size, name):
-    """As `_conv` without ReLU, but each filter sees one channel alone: a depthwise convolution."""
-    start = keras.initializers.RandomNormal(stddev=2**0.5 / size)  # "he_normal" would count all channels
-    x = layers.DepthwiseConv2D(size, padding="same", depthwise_initializer=start, name=name)(x)
-    return _normalize(x, name)
-
-
-def _scores(x, classes, name, dtype=None):
-    return layers.Conv2D(classes, 1, kernel_initializer="he_normal", name=name, dtype=dtype)(x)
-
-
-def _fcn_decoder(pooled, classes, dropout, *, addition=True, reduction=True, learned=True):
-    """FCN's way: upsample twofold by a transposed convolution, add the encoder's features of that size."""
-    x = pooled[-1][0]
-    x = _scores(x, classes, name="reduce4") if reduction else x
-    for level in (4, 3, 2, 1):
-        x = (_learned_upsampling if learned else _bilinear_upsampling)(
-            x, pooled[level - 1][2], f"upsample{level}"
-        )
-        if addition and level > 1:
-            skip = pooled[level - 2][0]
-            skip = _scores(skip, classes, name=f"reduce{level - 1}") if reduction else skip
-            x = layers.Add(name=f"add_pool{level - 1}")([x, skip])
-        x = _drop(x, dropout if level > 2 else 0, f"decdrop{level}")
-    if reduction:
-        return layers.Activation("linear", dtype="float32", name="logits")(x)
-    return _scores(x, classes, name="logits", dtype="float32")
-
-
-def _learned_upsampling(x, like, name):
-    x = layers.Conv2DTranspose(
-        x.shape[-1], 8, strides=2, use_bias=False, kernel_initializer=PaddedBilinear(), name=name
-    )(x)
-    return Crop(3, name=f"{name}_crop")([x, like])
-
-
-def _bilinear_upsampling(x, like, name):
-    x = layers.UpSampling2D(2, interpolation="bilinear", name=name)(x)
-    return Crop(name=f"{name}_crop")([x, like])
-
-
-@keras.saving.register_keras_serializable(package="segcourse")
-class PaddedBilinear(Bilinear):
-    """First weights [8, 8, C, C] of a learned twofold upsampling: the 4x4 bilinear kernel in zeros."""
-
-    def __call__(self, shape, dtype=None):
-        """The kernel, of the dtype that is asked for."""
-        rim = (shape[0] - 4) // 2
-        inner = super().__call__((4, 4, *shape[2:]), dtype)
-        return ops.pad(inner, ((rim, rim), (rim, rim), (0, 0), (0, 0)))
+    return layers.Conv2D(classes, 1, kernel_initializer="he_normal", name="logits", dtype="float32")(x)
 
 
 # The rows of Table 1 and "replication" (section 3.1 names it).
 DECODERS = {
-    "bilinear": partial(_fcn_decoder, addition=False, learned=False),
+    "bilinear": partial(fcn_decoder, addition=False, learned=False),
     "max-unpooling": _unpooling_decoder,
     "encoder-addition": partial(_unpooling_decoder, addition=True),
     "single-channel": partial(_unpooling_decoder, single_channel=True),
     "replication": partial(_unpooling_decoder, replication=True),
-    "fcn-basic": _fcn_decoder,
-    "fcn-basic-no-addition": partial(_fcn_decoder, addition=False),
-    "fcn-basic-no-reduction": partial(_fcn_decoder, reduction=False),
-    "fcn-basic-no-addition-no-reduction": partial(_fcn_decoder, addition=False, reduction=False),
+    "fcn-basic": fcn_decoder,
+    "fcn-basic-no-addition": partial(fcn_decoder, addition=False),
+    "fcn-basic-no-reduction": partial(fcn_decoder, reduction=False),
+    "fcn-basic-no-addition-no-reduction": partial(fcn_decoder, addition=False, reduction=False),
 }
 
 

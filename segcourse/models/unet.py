@@ -22,17 +22,36 @@ def _two_convolutions(x, channels, name, padding, normalization):
     """Twice a 3x3 convolution and a ReLU, with batch normalization between them if wanted."""
     for i in (1, 2):
         x = layers.Conv2D(
-            channels,
-            3,
-            padding=padding,
-            use_bias=normalization is None,
-            kernel_initializer=_he(9 * x.shape[-1]),
-            name=f"{name}_conv{i}",
-        )(x)
+            channels, 3, padding=padding, use_bias=normalization is None,
+            kernel_initializer=_he(9 * x.shape[-1]), name=f"{name}_conv{i}",
+        )(x)  # fmt: skip
         if normalization == "batch":
             x = BatchNormalization(momentum=0.9, name=f"{name}_norm{i}")(x)
         x = layers.ReLU(name=f"{name}_relu{i}")(x)
     return x
+
+
+LEVELS = 4  # poolings
+
+
+def _after_two(at, padding):
+    """Where the pixels of a map lie (a `CoordMap`) after two 3x3 convolutions."""
+    pad = int(padding == "same")
+    return at.conv(3, pad).conv(3, pad)
+
+
+def _contract(x, width, padding, normalization, dropout):
+    """The left arm of the U: a list of (map, where its pixels lie), from the finest level to the bottom."""
+    kept, at = [], CoordMap()
+    for level in range(LEVELS + 1):
+        if level:
+            x, at = layers.MaxPooling2D(2, padding=padding, name=f"pool{level}")(x), at.conv(2, stride=2)
+        x = _two_convolutions(x, round(64 * width * 2**level), f"down{level}", padding, normalization)
+        at = _after_two(at, padding)
+        if level >= LEVELS - 1:
+            x = layers.Dropout(dropout, name=f"down{level}_dropout")(x)
+        kept.append((x, at))
+    return kept
 
 
 def _up(x, channels, name):
@@ -53,29 +72,6 @@ def _join(x, skip, offset, name, padding, skips):
     return layers.Concatenate(name=f"{name}_concat")([x, skip]) if skips else x
 
 
-def _after_two(at, padding):
-    """Where the pixels of a map lie (a `CoordMap`) after two 3x3 convolutions."""
-    pad = int(padding == "same")
-    return at.conv(3, pad).conv(3, pad)
-
-
-LEVELS = 4  # poolings
-
-
-def _contract(x, width, padding, normalization, dropout):
-    """The left arm of the U: a list of (map, where its pixels lie), from the finest level to the bottom."""
-    kept, at = [], CoordMap()
-    for level in range(LEVELS + 1):
-        if level:
-            x, at = layers.MaxPooling2D(2, padding=padding, name=f"pool{level}")(x), at.conv(2, stride=2)
-        x = _two_convolutions(x, round(64 * width * 2**level), f"down{level}", padding, normalization)
-        at = _after_two(at, padding)
-        if level >= LEVELS - 1:
-            x = layers.Dropout(dropout, name=f"down{level}_dropout")(x)
-        kept.append((x, at))
-    return kept
-
-
 def _expand(kept, width, padding, normalization, skips):
     """The right arm: up from the bottom, and at each level the map of the left arm copied across."""
     x, at = kept[-1]
@@ -86,6 +82,17 @@ def _expand(kept, width, padding, normalization, skips):
         x = _two_convolutions(x, channels, f"up{level}", padding, normalization)
         at = _after_two(at, padding)
     return x
+
+
+def _check(input_shape, padding, normalization):
+    if padding not in ("valid", "same"):
+        raise ValueError(f'padding="{padding}" is unknown: "valid" (the paper) or "same".')
+    if normalization not in (None, "batch"):
+        raise ValueError(f'normalization={normalization!r} is unknown: None (the paper) or "batch".')
+    if padding == "valid":
+        check_valid_size(input_shape[:2], LEVELS)
+    elif any(side is not None and side < 32 for side in input_shape[:2]):
+        raise ValueError(f"unet got {input_shape}: with four poolings both sides must be at least 32.")
 
 
 def unet(
@@ -99,23 +106,15 @@ def unet(
 ):
     """U-Net (Ronneberger, Fischer & Brox 2015, figure 1).
 
-    Args:
-        input_shape: (H, W, channels); H and W may be None.
-        classes: number of classes C.
-        width: scales the 64 to 1024 channels; 1.0 is the paper.
-        padding: "valid" is the paper: sides 188, 204, 220, ... and an output 184 pixels smaller (572 to 388).
-            "same" pads every convolution: any size from 32 up, and the output has the size of the image.
-        normalization: None is the paper; "batch" normalizes before the ReLU of every 3x3 convolution.
-        dropout: rate after the two deepest levels, the end of the contracting path.
-        skips: False leaves out what is copied across, for comparison.
+    Images [B, H, W, channels] 0..255 to float32 logits [B, h, w, classes]. `width` scales the 64 to 1024
+    channels. `padding`: "valid" is the paper's, for sides of 188, 204, 220, ... and an output 184 pixels
+    smaller (572 to 388); "same" pads every convolution, for any size from 32 up, and the output has the size
+    of the image. `normalization`: None is the paper's; "batch" normalizes before the ReLU of every 3x3
+    convolution. `dropout`: rate after the two deepest levels. `skips`: False leaves out what is copied
+    across, for comparison. 31,030,658 trainable weights by default.
 
-    Returns:
-        keras.Model: images [B, H, W, channels] 0..255 to float32 logits [B, h, w, C];
-        31,030,658 trainable weights by default.
-
-    Raises:
-        ValueError: for an unknown option, or a size that the convolutions cannot take. A "valid" model of
-            unknown size checks when it is called.
+    Raises ValueError for an unknown option, or a size that the convolutions cannot take; a "valid" model of
+    unknown size checks when it is called.
     """
     _check(input_shape, padding, normalization)
     image = keras.Input(input_shape, name="image")
@@ -124,14 +123,3 @@ def unet(
     x = _expand(_contract(x, width, padding, normalization, dropout), width, padding, normalization, skips)
     x = layers.Conv2D(classes, 1, kernel_initializer=_he(x.shape[-1]), dtype="float32", name="logits")(x)
     return keras.Model(image, x, name="unet")
-
-
-def _check(input_shape, padding, normalization):
-    if padding not in ("valid", "same"):
-        raise ValueError(f'padding="{padding}" is unknown: "valid" (the paper) or "same".')
-    if normalization not in (None, "batch"):
-        raise ValueError(f'normalization={normalization!r} is unknown: None (the paper) or "batch".')
-    if padding == "valid":
-        check_valid_size(input_shape[:2], LEVELS)
-    elif any(side is not None and side < 32 for side in input_shape[:2]):
-        raise ValueError(f"unet got {input_shape}: with four poolings both sides must be at least 32.")

@@ -45,7 +45,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def show(fig: Figure, alt: str, dpi: int = 100) -> None:
+def show(fig: Figure, alt: str, dpi: int = 100, *, full_color: bool = False) -> None:
     """Display a figure as one PNG, with `alt` as its text for screen readers, and close it.
 
     Outside IPython nothing is displayed.
@@ -54,10 +54,11 @@ def show(fig: Figure, alt: str, dpi: int = 100) -> None:
         fig: a matplotlib figure, from `matplotlib.pyplot` or not.
         alt: what the figure shows, the main numbers included.
         dpi: dots an inch.
+        full_color: for continuous maps, which a palette would draw in steps.
     """
     if not alt.strip():
         raise ValueError("A figure needs an alt text: say what it shows and the main numbers.")
-    data = png(fig, dpi)
+    data = png(fig, dpi, full_color=full_color)
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close(fig)
     ipython = sys.modules.get("IPython")
@@ -66,16 +67,17 @@ def show(fig: Figure, alt: str, dpi: int = 100) -> None:
         ipython.display.display(bundle, raw=True, metadata={"image/png": {"alt": alt}})
 
 
-def png(fig: Figure, dpi: int = 100) -> bytes:
-    """The figure as PNG bytes with a palette of 256 colours, far fewer bytes than in full colour."""
+def png(fig: Figure, dpi: int = 100, *, full_color: bool = False) -> bytes:
+    """The figure as PNG bytes: with a palette of 256 colours, or in full colour with far more bytes."""
     buffer = io.BytesIO()
     with style():
         fig.savefig(buffer, format="png", dpi=dpi, facecolor="white")
     buffer.seek(0)
     small = io.BytesIO()
-    Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
-        small, "PNG", optimize=True
-    )
+    picture = Image.open(buffer).convert("RGB")
+    if not full_color:
+        picture = picture.quantize(256, dither=Image.Dither.NONE)
+    picture.save(small, "PNG", optimize=True)
     return small.getvalue()
 
 

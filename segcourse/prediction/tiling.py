@@ -16,22 +16,22 @@ def _tiles(image, tile, margin, step):
     return [(r, c) for r in starts[0] for c in starts[1]], padded
 
 
+def _check_step(tile, margin, lost):
+    if tile - 2 * margin < GRID or margin < lost:
+        raise ValueError(
+            f"Tiles of {tile} pixels with a margin of {margin} leave {tile - 2 * margin}; needed are {GRID} "
+            f"or more, and a margin of at least {lost}. Take larger tiles."
+        )
+
+
 def tiled_logits(model, image, tile, margin=None, batch_size=4):
-    """Logits of an image of any size from overlapping tiles, mirrored beyond its edges.
+    """Logits, float32 [H, W, C], of an image [H, W, channels] of any size from overlapping tiles.
 
     They equal those of one large pass over the mirrored image: every tile brings along all that its logits
-    depend on, and lies on the same grid of poolings. Source: Ronneberger et al. 2015, figure 2.
-
-    Args:
-        model: a U-Net; its outputs may be smaller than its inputs (valid convolutions).
-        image: [H, W, channels], 0..255.
-        tile: side of the square tiles: 188, 204, ... for valid convolutions, else a multiple of 16.
-        margin: pixels at each side of a tile that are context alone. By default what valid convolutions
-            take, and 96 with padding, where the zeros around a tile spoil that much.
-        batch_size: tiles at a time.
-
-    Returns:
-        float32 [H, W, C]. Raises ValueError if less than `GRID` pixels of a tile are left.
+    depend on, and lies on the same grid of poolings (Ronneberger et al. 2015, figure 2). `tile`: side of the
+    squares, 188, 204, ... for valid convolutions, else a multiple of 16. `margin`: pixels at each side of a
+    tile that are context alone; by default what valid convolutions take, and 96 with padding, where the zeros
+    around a tile spoil that much. Raises ValueError if less than `GRID` pixels of a tile are left.
     """
     lost = (tile - model.compute_output_shape((1, tile, tile, image.shape[-1]))[1]) // 2
     margin = (lost or 96) if margin is None else margin
@@ -45,14 +45,6 @@ def tiled_logits(model, image, tile, margin=None, batch_size=4):
     across = -(-image.shape[1] // step)
     rows = [np.concatenate(parts[i : i + across], axis=1) for i in range(0, len(parts), across)]
     return np.concatenate(rows)[: image.shape[0], : image.shape[1]]
-
-
-def _check_step(tile, margin, lost):
-    if tile - 2 * margin < GRID or margin < lost:
-        raise ValueError(
-            f"Tiles of {tile} pixels with a margin of {margin} leave {tile - 2 * margin}; needed are {GRID} "
-            f"or more, and a margin of at least {lost}. Take larger tiles."
-        )
 
 
 def predict_tiled(model, images, tile, margin=None, batch_size=4):

@@ -9,6 +9,20 @@ import numpy as np
 from keras import ops
 
 
+def energy(labels, unary, kernel, compatibility=None):
+    """The energy of a labelling: low where labels fit the unaries, and alike pixels have the same label.
+
+    `sum_i unary[i, x_i] + sum_{i < j} compatibility[x_i, x_j] kernel[i, j]`, a float64 number. labels: [N];
+    unary: costs [N, C], usually minus the logits; kernel: [N, N], symmetric, the weighted sum of all kernels;
+    compatibility: [C, C], symmetric, the cost of two labels; None stands for Potts: 0 if equal, else 1.
+    """
+    labels, unary = np.asarray(labels), np.asarray(unary, "float64")
+    kernel = np.asarray(kernel, "float64")
+    cost = 1 - np.eye(unary.shape[-1]) if compatibility is None else np.asarray(compatibility, "float64")
+    pairs = np.triu(kernel * cost[labels[:, None], labels[None]], k=1)
+    return unary[np.arange(len(labels)), labels].sum() + pairs.sum()
+
+
 def check_bandwidths(**bandwidths):
     """Raise a `ValueError` unless every bandwidth, given by name, is a positive finite number."""
     for name, value in bandwidths.items():
@@ -28,11 +42,7 @@ def values_if_known(tensor):
 
 
 def position_features(height, width, sigma):
-    """The place (x, y) of every pixel, divided by the bandwidth `sigma` in pixels: float32 [N, 2].
-
-    N = `height` * `width` pixels, row by row; both may be whole numbers or scalar tensors. Raises ValueError
-    unless `sigma` is finite and positive.
-    """
+    """The place (x, y) of every pixel, row by row, divided by `sigma` in pixels: float32 [H * W, 2]."""
     check_bandwidths(sigma=sigma)
     y, x = ops.meshgrid(ops.arange(height), ops.arange(width), indexing="ij")
     places = ops.stack([ops.reshape(x, [-1]), ops.reshape(y, [-1])], axis=-1)
@@ -40,14 +50,9 @@ def position_features(height, width, sigma):
 
 
 def bilateral_features(image, sigma_xy, sigma_rgb):
-    """Place and color of every pixel, each divided by its bandwidth: float32 [B, N, 5], (x, y, r, g, b).
+    """Place and color of every pixel of images [B, H, W, 3], row by row: float32 [B, H * W, 5].
 
-    Args:
-        image: [B, H, W, 3] in 0..255; N = H * W, row by row.
-        sigma_xy: bandwidth of the place, in pixels.
-        sigma_rgb: bandwidth of the color, on the image's scale.
-
-    Raises ValueError unless both bandwidths are finite and positive.
+    (x, y) are divided by `sigma_xy` in pixels, (r, g, b) by `sigma_rgb` on the image's scale, 0..255.
     """
     check_bandwidths(sigma_xy=sigma_xy, sigma_rgb=sigma_rgb)
     batch, height, width = ops.shape(image)[:3]
@@ -85,25 +90,3 @@ class ExactFilter:
         batch, height, width, channels = ops.shape(values)
         rows = ops.reshape(ops.cast(values, "float32"), [batch, height * width, channels])
         return ops.reshape(ops.matmul(self.kernel, rows), [batch, height, width, channels])
-
-
-def energy(labels, unary, kernel, compatibility=None):
-    """The energy of a labelling: low where labels fit the unaries, and alike pixels have the same label.
-
-    `E(x) = sum_i unary[i, x_i] + sum_{i < j} compatibility[x_i, x_j] kernel[i, j]`, equations 1 and 2 of
-    Krähenbühl and Koltun 2011.
-
-    Args:
-        labels: whole numbers [N].
-        unary: [N, C], the cost of each label, usually minus the logits.
-        kernel: [N, N], symmetric: the weighted sum of all Gaussian kernels.
-        compatibility: [C, C], symmetric, the cost of two labels; None stands for Potts: 0 if equal, else 1.
-
-    Returns:
-        a float64 number, computed in NumPy.
-    """
-    labels, unary = np.asarray(labels), np.asarray(unary, "float64")
-    kernel = np.asarray(kernel, "float64")
-    cost = 1 - np.eye(unary.shape[-1]) if compatibility is None else np.asarray(compatibility, "float64")
-    pairs = np.triu(kernel * cost[labels[:, None], labels[None]], k=1)
-    return unary[np.arange(len(labels)), labels].sum() + pairs.sum()

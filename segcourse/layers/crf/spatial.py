@@ -10,15 +10,15 @@ from keras import ops
 
 from segcourse.kernels import crf as crf_kernels
 from segcourse.layers.crf.exact import check_bandwidths
+from segcourse.layers.crf.gradients import symmetric
 
 REACH = 5.5  # bandwidths; of the Gaussian on a line 4e-8 lie beyond, less than a float32 can tell
 
 
 def gaussian_taps(sigma, length=None):
-    """The Gaussian `exp(-t^2 / (2 sigma^2))` at the whole numbers t, float32 [2 r + 1].
+    """The Gaussian `exp(-t^2 / (2 sigma^2))` at whole numbers t up to `REACH` bandwidths: float32 [2 r + 1].
 
-    The radius r is `REACH` bandwidths, or `length - 1` if that is less: all that a line of `length` pixels
-    needs. A length that is not known yet, None or a tensor, sets no limit.
+    A line of `length` pixels needs no more than length - 1; None or a tensor, not known yet, sets no limit.
     """
     radius = math.ceil(REACH * sigma)
     if isinstance(length, int):
@@ -29,18 +29,16 @@ def gaussian_taps(sigma, length=None):
 class SpatialFilter:
     """The exact Gaussian filter over positions: down the columns, then along the rows.
 
-    Called with values [B, H, W, C] it gives the sum over all pixels j of `exp(-|p_i - p_j|^2 / (2 sigma^2))
-    values[j]`, float32 [B, H, W, C]: that of `ExactFilter(position_features(height, width, sigma))` to
-    float32 precision, because the Gaussian of (x, y) is the product of those of x and of y.
-
-    Args:
-        height, width: of the images, in pixels; whole numbers, or scalar tensors.
-        sigma: the bandwidth in pixels; ValueError unless it is finite and positive.
+    Called with values [B, H, W, C] it gives what `ExactFilter(position_features(height, width, sigma))` does,
+    to float32 precision. `height` and `width` in pixels may be scalar tensors; `sigma` in pixels is positive.
     """
 
     def __init__(self, height, width, sigma):
         check_bandwidths(sigma=sigma)
         self.down, self.along = gaussian_taps(sigma, height), gaussian_taps(sigma, width)
+
+    def __call__(self, values):
+        return symmetric(self._filter, ops.cast(values, "float32"))
 
     def _filter(self, values):
         if crf_kernels.available():
@@ -50,13 +48,3 @@ class SpatialFilter:
             kernel = np.tile(taps, [1, 1, channels, 1])
             values = ops.depthwise_conv(values, kernel, padding="same", data_format="channels_last")
         return values
-
-    def __call__(self, values):
-        @ops.custom_gradient
-        def both_ways(values):
-            def gradient(*args, upstream=None):
-                return self._filter(args[0] if upstream is None else upstream)  # k(i, j) = k(j, i)
-
-            return self._filter(values), gradient
-
-        return both_ways(ops.cast(values, "float32"))
