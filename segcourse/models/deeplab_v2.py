@@ -9,8 +9,9 @@ from keras import layers
 from segcourse.encoders.resnet import from_keras, imagenet_resnet, resnet_features, subtract_mean
 from segcourse.encoders.transfer import transplant
 from segcourse.encoders.vgg import imagenet_vgg16
+from segcourse.layers.padding import PadToGrid
 from segcourse.layers.resizing import Resize
-from segcourse.models.deeplab_v1 import STRIDE, PadToGrid, atrous_vgg16, features, upsample_scores
+from segcourse.models.deeplab_v1 import STRIDE, atrous_vgg16, features, upsample_scores
 
 HEADS = {"largefov": (12,), "aspp-s": (2, 4, 8, 12), "aspp-l": (6, 12, 18, 24)}  # rates, Table 3
 
