@@ -76,3 +76,18 @@ def delegate():
     if reason:
         pytest.skip(reason)
     return tflite.run_on_gpu_delegate
+
+
+@pytest.fixture
+def answer(request, monkeypatch):
+    """A function that runs a check of the lesson `LESSON` of the test file: (exercise's number, answer)."""
+    from test_exercises import attempt, blanked, exercises
+
+    lesson = request.module.LESSON
+    monkeypatch.chdir(lesson.parent)
+
+    def run(number, body):
+        exercise, check = exercises(lesson)[number]
+        attempt(lesson, blanked(exercise, body.replace("\n", "\n    ")), check)
+
+    return run

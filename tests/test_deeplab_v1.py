@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 from helpers import ROOT, array, logits_of, noise, randomize
-from test_exercises import attempt, blanked, exercises
 
 from segcourse.encoders.transfer import transplant
 from segcourse.encoders.vgg import vgg16
@@ -363,18 +362,6 @@ RIGHT = [
     (2, "taps = range(0, len(kernel), step)\nreturn np.asarray(kernel)[np.ix_(taps, taps)], step * rate"),
     (3, SUM.format(until="i", result="(out / out.sum(1, keepdims=True)).tolist()")),
 ]  # fmt: skip
-
-
-@pytest.fixture
-def answer(monkeypatch):
-    """Runs the check of an exercise on an answer."""
-    monkeypatch.chdir(ROOT / "notebooks")
-
-    def run(number, body):
-        exercise, check = exercises(LESSON)[number]
-        attempt(LESSON, blanked(exercise, body.replace("\n", "\n    ")), check)
-
-    return run
 
 
 @pytest.mark.parametrize(("number", "body"), RIGHT)

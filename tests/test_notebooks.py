@@ -48,7 +48,7 @@ def cell_problems(notebook):
         if "exercise" in tags(cell):
             if "check" not in tags(notebook.cells[index + 1]) if index + 1 < len(ids) else True:
                 problems.append(f"cell {index}: no check right after the exercise")
-            if not re.search(r"### BEGIN SOLUTION\n(.+\n)+\s*### END SOLUTION", cell.source):
+            if not re.search(r"### BEGIN SOLUTION\n.+\n(.*\n)*?\s*### END SOLUTION", cell.source):
                 problems.append(f"cell {index}: no marked solution")
         if cell.cell_type == "markdown" and (broken := DOUBLED_BACKSLASH.search(cell.source)):
             problems.append(f"cell {index}: a formula says {broken[0]!r}; a command has one backslash")
@@ -146,6 +146,8 @@ def test_bad_cells_are_seen():
     documented = 'def f(x):\n    """F.\n' + "\n    Text." * 32 + '\n    """\n    return x'
     assert "more than 35 lines" in cell_problems(sample(code=documented))[0]
     assert "no marked solution" in cell_problems(sample(exercise="def f():\n    return 1"))[0]
+    assert "no marked solution" in cell_problems(sample(exercise=SOLVED.replace("    return 1\n", "")))[0]
+    assert cell_problems(sample(exercise=SOLVED.replace("return 1", "x = 1\n\n    return x"))) == []
     lesson = sample()
     lesson.cells[0].id = lesson.cells[1].id
     assert "id of their own" in cell_problems(lesson)[0]

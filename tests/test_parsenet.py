@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import pytest
 from helpers import ROOT, array, gradients, logits_of, noise, randomize
-from test_exercises import attempt, blanked, exercises
 
 from segcourse import studies, tflite
 from segcourse.encoders.transfer import transplant
@@ -339,18 +338,6 @@ RIGHT = [
     (1, "return np.einsum('bhwc,bhw->bc', features, inside) / np.count_nonzero(inside, (1, 2))[:, None]"),
     (2, window(f"(lambda x, k: layers.Lambda(lambda y: ops.average_pool(y, k, 1, 'same'))(x))({FC7}, side)")),
 ]  # fmt: skip
-
-
-@pytest.fixture
-def answer(monkeypatch):
-    """Runs the check of an exercise on an answer."""
-    monkeypatch.chdir(ROOT / "notebooks")
-
-    def run(number, body):
-        exercise, check = exercises(LESSON)[number]
-        attempt(LESSON, blanked(exercise, body.replace("\n", "\n    ")), check)
-
-    return run
 
 
 @pytest.mark.parametrize(("number", "body"), RIGHT)

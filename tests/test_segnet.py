@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import ROOT, array, logits_of, noise, randomize, trainable_weights
-from test_exercises import attempt, blanked, exercises
 
 from segcourse import datasets, losses
 from segcourse.exercises import NotYet
@@ -483,18 +482,6 @@ RIGHT = [
         "    total += height * width * count\nreturn total / 4"),
     (2, DROPPING + CLONE.format(how=", clone_function=rebuilt")),
 ]  # fmt: skip
-
-
-@pytest.fixture
-def answer(monkeypatch):
-    """Runs the check of an exercise on an answer."""
-    monkeypatch.chdir(ROOT / "notebooks")
-
-    def run(number, body):
-        exercise, check = exercises(LESSON)[number]
-        attempt(LESSON, blanked(exercise, body.replace("\n", "\n    ")), check)
-
-    return run
 
 
 @pytest.mark.parametrize(("number", "body"), RIGHT)

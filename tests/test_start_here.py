@@ -2,7 +2,6 @@
 
 import pytest
 from helpers import ROOT
-from test_exercises import attempt, blanked, exercises
 
 from segcourse.exercises import NotYet
 
@@ -53,18 +52,6 @@ RIGHT = [
         "middle = np.median(list(share.values()))\n"
         "return [middle / share[c] if c in share else 0 for c in range(classes)]"),
 ]  # fmt: skip
-
-
-@pytest.fixture
-def answer(monkeypatch):
-    """Runs the check of an exercise on an answer."""
-    monkeypatch.chdir(ROOT / "notebooks")
-
-    def run(number, body):
-        exercise, check = exercises(LESSON)[number]
-        attempt(LESSON, blanked(exercise, body.replace("\n", "\n    ")), check)
-
-    return run
 
 
 @pytest.mark.parametrize(("number", "body"), RIGHT)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from helpers import ROOT, array, logits_of, randomize
 from scipy import ndimage
-from test_exercises import attempt, blanked, exercises
 
 from segcourse import datasets, training
 from segcourse.datasets.augment import Augment
@@ -479,18 +478,6 @@ RIGHT = [
         "return 1 - 2 * count(zip(a, b)) / (count(a) + count(b))",
     ),
 ]
-
-
-@pytest.fixture
-def answer(monkeypatch):
-    """Runs the check of an exercise on an answer."""
-    monkeypatch.chdir(ROOT / "notebooks")
-
-    def run(number, body):
-        exercise, check = exercises(LESSON)[number]
-        attempt(LESSON, blanked(exercise, body.replace("\n", "\n    ")), check)
-
-    return run
 
 
 @pytest.mark.parametrize(("number", "body"), RIGHT)
