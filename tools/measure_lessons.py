@@ -71,7 +71,7 @@ def reading_minutes(notebook):
 
 
 def _minutes(cells):
-    """Words of prose / 180 + lines of code / 20; every cell counts, folded or not, and only blank lines do not."""
+    """Words of prose / 180 + lines of code / 20; folded cells count, blank lines do not."""
     words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
     code = (cell.source for cell in cells if cell.cell_type == "code")
     lines = sum(bool(line.strip()) for text in code for line in text.splitlines())
