@@ -1,6 +1,7 @@
 """DeepLab v2 and the ResNet encoder: counts, strides and rates, ASPP, scales, against independent oracles."""
 
 import json
+from functools import partial
 
 import keras
 import numpy as np
@@ -10,18 +11,14 @@ from keras import layers, ops
 from test_exercises import attempt, blanked, exercises
 
 from segcourse import models, studies
-from segcourse.encoders.resnet import (
-    UNITS,
-    from_keras,
-    resnet,
-    resnet_features,
-    strides_and_rates,
-    subtract_mean,
-)
+from segcourse.datasets import objects, toycam
+from segcourse.encoders.keras_resnet import drawn_resnet50, from_keras, imagenet_resnet
+from segcourse.encoders.resnet import UNITS, resnet, resnet_features, strides_and_rates, subtract_mean
 from segcourse.encoders.vgg import MEAN_RGB
 from segcourse.exercises import NotYet
 from segcourse.layers.resizing import Resize
 from segcourse.losses import MaskedCrossEntropy
+from segcourse.models.blueprint import blueprint, trainable
 from segcourse.models.deeplab_v1 import coarse
 from segcourse.models.deeplab_v2 import HEADS, aspp, at_scales, deeplab_v2
 from segcourse.studies import deeplab_v2 as study
@@ -33,9 +30,7 @@ PUBLISHED = {18: 11_689_512, 50: 25_557_032, 101: 44_549_160, 152: 60_192_808}
 
 
 def counted(build, **options):
-    """The number of trainable weights; nobody draws their values."""
-    with keras.StatelessScope(initialize_variables=False):
-        return sum(int(np.prod(v.shape)) for v in build(**options).trainable_variables)
+    return trainable(blueprint(partial(build, **options)))
 
 
 def encoder(size=(None, None), **options):
@@ -73,15 +68,9 @@ def test_the_stem_of_three_small_convolutions():
 
 
 def test_equal_to_keras_own_resnet50():
-    theirs = settle(
-        keras.applications.ResNet50(
-            weights=None, include_top=False, pooling="avg", input_shape=(None, None, 3)
-        )
-    )
-    for layer in theirs.layers:
-        if isinstance(layer, keras.layers.Conv2D):  # zeros would hide what becomes of the biases
-            layer.bias.assign(RNG.uniform(-1.0, 1.0, layer.bias.shape))
-    ours = resnet((None, None, 3))
+    theirs, ours = drawn_resnet50(RNG), resnet((None, None, 3))
+    drawn = [v for v in theirs.weights if v.name in ("gamma", "beta", "moving_mean", "bias")]
+    assert len(drawn) == 53 * 4 and all(np.ptp(v.numpy()) > 0.3 for v in drawn)  # zeros would hide a mistake
     from_keras(theirs, ours)
     image = RNG.integers(0, 256, (1, 97, 131, 3)).astype("float32")
     # Keras' own preparation subtracts another mean, up to one grey level from DeepLab's.
@@ -113,6 +102,11 @@ def test_rates_in_place_of_strides_keep_every_value_there_was(depth, strided):
     image = RNG.integers(0, 256, (1, 97, 129, 3)).astype("float32")
     few, many = np.asarray(coarse_one(image)[-1]), np.asarray(fine(image)[-1])
     np.testing.assert_allclose(many[:, ::4, ::4], few, atol=1e-4 * np.abs(few).max())
+
+
+def test_keras_distributes_no_resnet18():
+    with pytest.raises(ValueError, match="ResNet-18: Keras distributes none"):
+        imagenet_resnet(18)
 
 
 def test_multi_grid_multiplies_the_rates_of_the_last_stage():
@@ -284,7 +278,11 @@ def stored_part(miou, rate=3e-3):
         when: dict.fromkeys(study.SCORES, 0.5) | {"miou": value, "iou": [value, 1 - value]}
         for when, value in (("before", miou), ("after", miou + 0.1))
     }
-    return {**test, "learning_rate": rate, "history": {"step": [80, 160], "loss": [2.0, 1.0 + miou]}}
+    return {
+        **test,
+        "learning_rate": rate,
+        "history": {"step": [80, 160], "loss": [2.0, 1.0 + miou], "val_miou": [0.1, miou]},
+    }
 
 
 def test_what_the_lesson_reads_of_a_result_in_which_parts_are_missing():
@@ -296,10 +294,73 @@ def test_what_the_lesson_reads_of_a_result_in_which_parts_are_missing():
     assert study.table(result, "after", ("aspp-s", "largefov"))["largefov"]["miou"] == pytest.approx((50, 10))
     assert study.class_iou(result)["largefov"][0] == pytest.approx([0.3, 0.7])
     assert study.learning_rates(result) == {"largefov": (3e-3, False), "aspp-l": (1e-2, True)}
-    steps, losses = study.curves(result, "loss", "largefov")
-    assert steps == [80, 160] and losses[:, 1] == pytest.approx([1.3, 1.4, 1.5])
+    curves = study.curves(result, "largefov")
+    assert curves["step"].tolist() == [80, 160] and curves["loss"][:, 1] == pytest.approx([1.3, 1.4, 1.5])
+    assert curves["val_miou"].shape == (3, 2)
     nothing = {"results": {}}
     assert study.stored(nothing) == () and study.table(nothing) == {}
+
+
+def test_the_report_of_a_result():
+    parts = {f"largefov-{s}": stored_part(0.2 + 0.1 * int(s)) for s in study.SEEDS}
+    parts |= {f"aspp-l-{s}": stored_part(0.5, 1e-2) for s in study.SEEDS}
+    result = {"settings": study.STUDY.settings, "results": parts}
+    costs = {"starter": (1, 0.5), "largefov": (2, 1.25), "aspp-l": (3, 2.0)}
+    lines = study.report(result, tuple(costs), costs, {"aspp-l": "68.96"}).splitlines()
+    assert lines[1].split() == ["starter", "not", "stored", "yet", "0.50", "G", "-"]
+    assert lines[2].split() == ["largefov", "40.0", "±", "10.0", "50.0", "±", "10.0", "1.25", "G", "-"]
+    assert lines[3].split()[-3:] == ["2.00", "G", "68.96"]
+    assert lines[4:6] == [
+        f"aspp-l minus largefov, {when} the CRF, seed by seed: +20.0, +10.0, +0.0"
+        for when in ("before", "after")
+    ]
+    assert lines[6:] == [
+        "learning rate of largefov: 0.003",
+        "learning rate of aspp-l: 0.01, the edge of the grid",
+    ]
+    assert len(study.report({"results": {}}, tuple(costs), costs, {}).splitlines()) == 4
+
+
+def test_costs_of_the_variants():
+    settings = study.STUDY.settings | {"size": [64, 96]}
+    costs = study.costs(settings)
+    assert tuple(costs) == study.VARIANTS and costs["aspp-s"] == costs["aspp-l"]
+    assert costs["largefov-step"] == costs["largefov"]
+    models_ = {v: study.build(v, 1, settings) for v in ("aspp-s", "largefov-scales")}
+    assert all(costs[v][0] == model.count_params() for v, model in models_.items())
+    assert 1.5 < costs["largefov-scales"][1] / costs["largefov"][1] < 2.1  # areas of 1/4, 9/16 and 1, padded
+
+
+# Cars in label maps
+
+
+def test_boxes_of_objects():
+    labels = np.zeros((2, 20, 30), np.uint8)
+    labels[1, 4:8, 10:20] = labels[1, 12:14, 0:2] = labels[1, 16:19, 3:9] = 7
+    assert objects.boxes(labels, 7, 5) == [
+        (1, slice(4, 8), slice(10, 20)),
+        (1, slice(16, 19), slice(3, 9)),
+    ]
+    whole, small = (slice(4, 8), slice(10, 20)), (slice(12, 14), slice(0, 2))
+    assert objects.is_whole_car(labels[1], whole, 7)
+    assert not objects.is_whole_car(labels[1], small, 7)  # touches the side
+    assert not objects.is_whole_car(labels[1], (slice(4, 8), slice(10, 26)), 7)  # fills 10 of 16 columns
+    labels[1, 0:9, 22:25] = 7
+    assert not objects.is_whole_car(labels[1], (slice(0, 9), slice(22, 25)), 7)  # a pole
+    assert objects.from_middle(whole, (20, 30)) == 4
+    assert objects.on_cells((slice(9, 17), slice(-5, 8)), 8) == (slice(2, 3), slice(0, 1))
+
+
+def test_a_close_up_keeps_the_middle_of_the_box():
+    size, box = (64, 96), (slice(30, 40), slice(40, 60))
+    image, labels, same = objects.close_up(1, 0, box, size, zoom=1)
+    rendered = toycam.render(1, 1, size)
+    np.testing.assert_array_equal(image, rendered[0][0])
+    np.testing.assert_array_equal(labels, rendered[1][0])
+    assert same == box
+    image, _, there = objects.close_up(1, 0, box, size, zoom=4)
+    assert image.shape == (*size, 3) and [part.stop - part.start for part in there] == [40, 80]
+    assert [part.start + part.stop for part in there] == [70, 100]
 
 
 def test_the_network_for_photographs_fits_into_a_file():

@@ -3,12 +3,12 @@
 Lesson 07 · DeepLab v2: one object, many sizes.
 """
 
-import re
 from functools import partial
 
 import keras
 from keras import layers
 
+from segcourse.arguments import check_known
 from segcourse.encoders.vgg import MEAN_RGB
 from segcourse.layers.normalization import BatchNormalization
 
@@ -16,10 +16,16 @@ UNITS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36,
 CHANNELS = (64, 128, 256, 512)  # of the 3x3 convolutions of each stage
 EXPANSION = 4  # a bottleneck returns four times as many
 EPSILON = 1.001e-5  # the original's 1e-5 and a little more, which TensorFlow's fused kernel takes
+STEMS, PLACES = ("7x7", "3x3"), ("1x1", "3x3", "last")  # of the first convolution, of a stage's stride
+OPTIONS = {"depth": UNITS, "output_stride": (32, 16, 8), "stem": STEMS, "strided": PLACES}
 
 
 def conv_norm(x, channels, kernel, stride, rate, norm, name, relu=True):
-    """Convolution without bias, normalisation by `norm`, ReLU; at any stride, cell 0 lies on pixel 0."""
+    """Convolution of a map [B, H, W, C] to `channels`, normalisation by `norm(name=...)`, ReLU if `relu`.
+
+    No bias: the normalisation would take it away. `kernel`: its side, odd; `stride` 1 or 2, `rate` >= 1, in
+    cells. At any stride, cell 0 lies on cell 0 of the map before.
+    """
     padding = "same"
     if kernel > 1 and stride > 1:
         x, padding = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x), "valid"
@@ -38,13 +44,13 @@ def conv_norm(x, channels, kernel, stride, rate, norm, name, relu=True):
 
 
 def basic(x, channels, stride, rates, norm, name):
-    """Two 3x3 convolutions, the first with the stride: what a unit of ResNet-18 adds."""
+    """What a unit of ResNet-18 adds to its map: two 3x3 convolutions. Arguments: see `residual_unit`."""
     x = conv_norm(x, channels, 3, stride, rates[0], norm, f"{name}_conv1")
     return conv_norm(x, channels, 3, 1, rates[1], norm, f"{name}_conv2", relu=False)
 
 
 def bottleneck(x, channels, stride, rates, norm, name, strided="1x1"):
-    """1x1 to few channels, 3x3 there, 1x1 to four times as many: what a unit of the deeper ResNets adds."""
+    """The same of the deeper ResNets: 1x1 to `channels`, 3x3 there, 1x1 to four times as many."""
     first, middle, rate = (stride, 1, rates[1]) if strided == "1x1" else (1, stride, rates[0])
     x = conv_norm(x, channels, 1, first, 1, norm, f"{name}_conv1")
     x = conv_norm(x, channels, 3, middle, rate, norm, f"{name}_conv2")
@@ -52,9 +58,9 @@ def bottleneck(x, channels, stride, rates, norm, name, strided="1x1"):
 
 
 def residual_unit(x, adds, channels, stride, rates, norm, name):
-    """ReLU of the input, which a 1x1 convolution may fit, plus what `adds` makes of it.
+    """ReLU of a map [B, H, W, C], which a 1x1 convolution may fit, plus what `adds`, one of the above, gives.
 
-    `rates`: two, for convolutions up to and including the one with the stride, and for those after it."""
+    `stride`: 1 or 2. `rates`: two, up to and including the convolution with the stride, and after it."""
     added = adds(x, channels, stride, rates, norm, name)
     if x.shape[-1] != added.shape[-1]:
         x = conv_norm(x, added.shape[-1], 1, stride, 1, norm, f"{name}_shortcut", relu=False)
@@ -63,21 +69,13 @@ def residual_unit(x, adds, channels, stride, rates, norm, name):
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, added]))
 
 
-def _check_resnet(**given):
-    known = {"depth": tuple(UNITS), "output_stride": (32, 16, 8)}
-    known |= {"stem": ("7x7", "3x3"), "strided": ("1x1", "3x3", "last")}
-    for name, value in given.items():
-        if value not in known[name]:
-            raise ValueError(f"{name}={value!r} is unknown: {', '.join(map(repr, known[name]))}.")
-
-
 def strides_and_rates(units, output_stride=32, strided="1x1", multi_grid=None):
     """The [stride, rate before it, rate after it] of every unit, as one list for each of the four stages.
 
-    From one stage to the next the map is halved: in the first unit of the later stage, or with strided="last"
-    in the last unit of the earlier one. Once `output_stride` is reached, it is not, and the rate doubles
-    instead, after the convolution that would have had the stride. `multi_grid` multiplies the rates of the
-    last stage's units.
+    `units`: how many each stage has. From stage to stage the map is halved, in the later one's first unit or
+    with strided="last" in the earlier one's last, until cells are `output_stride`, 8, 16 or 32, pixels apart.
+    From there on the rate doubles, after the convolution that would have had the stride. `multi_grid`:
+    factors on the rates of the last stage's units.
     """
     stride, rate, plan = 4, 1, []
     for stage, count in enumerate(units):
@@ -133,7 +131,7 @@ def resnet_features(
     leaves as it is. Returns five maps: the stem's, at half the size, and the last of each stage. A map of
     stride s has ceil(size / s) cells a side; cell i lies on pixel s * i. ValueError for an unknown option.
     """
-    _check_resnet(depth=depth, output_stride=output_stride, stem=stem, strided=strided)
+    check_known({"depth": depth, "output_stride": output_stride, "stem": stem, "strided": strided}, OPTIONS)
     norm = partial(BatchNormalization, momentum=momentum, epsilon=epsilon, trainable=not frozen)
     adds = basic if depth == 18 else partial(bottleneck, strided=strided)
     half, x = _stem(x, stem, width, norm)
@@ -158,41 +156,3 @@ def resnet(input_shape=(224, 224, 3), classes=1000, depth=50, width=1.0, stem="7
     x = layers.GlobalAveragePooling2D(name="average")(x)
     logits = layers.Dense(classes, dtype="float32", name="classes")(x)
     return keras.Model(image, logits, name=f"resnet{depth}")
-
-
-def _name_in_keras(name):
-    """stage1_unit2_conv3 is conv2_block2_3 there, stage1_unit1_shortcut conv2_block1_0; "" for others."""
-    found = re.fullmatch(r"stage(\d)_unit(\d+)_(?:conv(\d)|shortcut)", name)
-    if found:
-        return f"conv{int(found[1]) + 1}_block{found[2]}_{found[3] or 0}"
-    return "conv1" if name == "stem_conv1" else ""
-
-
-def from_keras(original, target):
-    """Copy the convolutions of a ResNet of `keras.applications` into a network with our layers of that depth.
-
-    `target` has the layers of `resnet_features` with stem="7x7" and strided="1x1". Biases go into the stored
-    means, and the first kernel, which expects BGR, is turned round.
-    """
-    for layer in target.layers:
-        if isinstance(layer, layers.Conv2D) and (name := _name_in_keras(layer.name)):
-            kernel, bias = original.get_layer(f"{name}_conv").get_weights()
-            layer.set_weights([kernel[:, :, ::-1] if layer.name == "stem_conv1" else kernel])
-            gamma, beta, mean, variance = original.get_layer(f"{name}_bn").get_weights()
-            target.get_layer(f"{layer.name}_norm").set_weights([gamma, beta, mean - bias, variance])
-
-
-def imagenet_resnet(depth=50):
-    """The `keras.applications` ResNet of this depth, with the weights that Keras distributes.
-
-    Raises:
-        RuntimeError: if the weights are neither in Keras' cache nor within reach.
-    """
-    build = getattr(keras.applications, f"ResNet{depth}")
-    try:
-        return build(weights="imagenet")
-    except Exception as error:
-        raise RuntimeError(
-            f"The ImageNet weights of ResNet-{depth} are not in Keras' cache and could not be downloaded: "
-            "connect to the internet once, or train from scratch with weights=None."
-        ) from error

@@ -6,7 +6,9 @@ Lesson 07 · DeepLab v2: one object, many sizes.
 import keras
 from keras import layers
 
-from segcourse.encoders.resnet import from_keras, imagenet_resnet, resnet_features, subtract_mean
+from segcourse.arguments import check_above_zero, check_known, check_sides
+from segcourse.encoders.keras_resnet import from_keras, imagenet_resnet
+from segcourse.encoders.resnet import resnet_features, subtract_mean
 from segcourse.encoders.transfer import transplant
 from segcourse.encoders.vgg import imagenet_vgg16
 from segcourse.layers.padding import PadToGrid
@@ -47,7 +49,8 @@ def _scores(x, classes, kernel, rate, name):
 def aspp(x, classes, rates, channels=None, dropout=0.5):
     """Atrous spatial pyramid pooling: a branch of scores for each rate, added (Chen et al. 2016, Fig. 7).
 
-    A branch is fc6, fc7 and fc8 with so many `channels`, or without them one 3x3 convolution to scores."""
+    A map [B, H, W, C] to float32 logits [B, H, W, classes]. `rates` >= 1, in cells. A branch is fc6, fc7 and
+    fc8 with so many `channels` and a `dropout` in 0..1, or without channels one 3x3 convolution to scores."""
     branches = []
     for n, rate in enumerate(rates, start=1):
         if channels:
@@ -60,6 +63,7 @@ def aspp(x, classes, rates, channels=None, dropout=0.5):
 
 
 BACKBONES = {"vgg16": None, "resnet18": 18, "resnet50": 50, "resnet101": 101}  # and the ResNets' depth
+CHOICES = {"backbone": BACKBONES, "head": HEADS, "weights": (None, "imagenet")}
 
 
 def _one_scale(input_shape, classes, width, backbone, rates, dropout, frozen):
@@ -75,9 +79,9 @@ def _one_scale(input_shape, classes, width, backbone, rates, dropout, frozen):
 
 
 def at_scales(network, scales):
-    """A network that looks at the image at several `scales`, with shared weights.
+    """A network that looks at its image at several `scales`, numbers above 0, with shared weights.
 
-    `network` gives logits of its image's size; at each pixel, each class keeps its largest score."""
+    `network`: images [B, H, W, channels] to logits of their size. Each pixel keeps each class' largest."""
     image = keras.Input(network.input.shape[1:], name="image")
     logits = []
     for scale in scales:
@@ -88,23 +92,6 @@ def at_scales(network, scales):
             logits.append(Resize(dtype="float32", name=f"scores_{scale:g}")([scores, image]))
     largest = layers.Maximum(dtype="float32", name="logits")(logits) if len(logits) > 1 else logits[0]
     return keras.Model(image, largest, name=network.name)
-
-
-def _check(input_shape, backbone, head, rates, scales, weights):
-    if any(side is not None and side < 32 for side in input_shape[:2]):
-        raise ValueError(
-            f"deeplab_v2 got {input_shape}: both sides must be at least 32, its scores are 8 pixels apart."
-        )
-    known = {"backbone": BACKBONES, "head": HEADS, "weights": (None, "imagenet")}
-    for name, value in {"backbone": backbone, "head": head, "weights": weights}.items():
-        if value not in known[name]:
-            raise ValueError(f"{name}={value!r} is unknown: {', '.join(map(repr, known[name]))}.")
-    if not rates or any(rate < 1 for rate in rates):
-        raise ValueError(f"rates={rates} do not fit: one or more whole numbers from 1 up.")
-    if not scales or any(scale <= 0 for scale in scales):
-        raise ValueError(f"scales={scales} do not fit: one or more numbers above 0.")
-    if weights == "imagenet" and backbone == "resnet18":
-        raise ValueError('weights="imagenet" is not there for "resnet18": Keras distributes none.')
 
 
 def deeplab_v2(
@@ -129,8 +116,10 @@ def deeplab_v2(
     weights. `weights`: None, or "imagenet" for the encoder (not ResNet-18). 44,048,532 trainable weights by
     default, 37,877,652 with VGG16. Raises ValueError for a side below 32 or another argument.
     """
-    rates = HEADS.get(head) if rates is None else tuple(rates)
-    _check(input_shape, backbone, head, rates, scales, weights)
+    check_sides("deeplab_v2", input_shape, least=32)
+    check_known({"backbone": backbone, "head": head, "weights": weights}, CHOICES)
+    rates = HEADS[head] if rates is None else tuple(rates)
+    check_above_zero({"rates": rates, "scales": scales})
     network = _one_scale(input_shape, classes, width, backbone, rates, dropout, frozen)
     if weights == "imagenet" and backbone == "vgg16":
         transplant(imagenet_vgg16(), features(network))

@@ -8,6 +8,7 @@ grid; the scores are those of the split "test".
 The rates are half of the paper's, for the map has 25x33 cells and not 41x41.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import numpy as np
 from segcourse import datasets, training
 from segcourse.datasets import toycam
 from segcourse.encoders.transfer import transplant
+from segcourse.models.cost import profile
 from segcourse.models.deeplab_v1 import features
 from segcourse.models.deeplab_v2 import at_scales, deeplab_v2
 from segcourse.models.starter import small_network
@@ -93,6 +95,23 @@ def schedule(variant: str, rate: float, steps: int) -> keras.optimizers.schedule
     return keras.optimizers.schedules.PiecewiseConstantDecay(at, [rate, rate / 10, rate / 100])
 
 
+def costs(settings: Mapping) -> dict[str, tuple[int, float]]:
+    """What each variant costs for one scene: dict variant -> (weights, billions of multiply-adds)."""
+
+    def cost(model, scale=1.0):
+        found = profile(model, tuple(round(side * scale) for side in settings["size"]))
+        return found.parameters, found.multiply_adds / 1e9
+
+    built = {variant: build(variant, 1, settings) for variant in (STARTER, "largefov", "aspp-l")}
+    found = {variant: cost(model) for variant, model in built.items()}
+    found["aspp-s"] = found["aspp-l"]  # only the rates differ
+    found[STEP] = found["largefov"]
+    for variant, scales in SCALES.items():
+        looks = sum(cost(built["largefov"], scale)[1] for scale in scales)
+        found[variant] = found["largefov"][0], looks
+    return {variant: found[variant] for variant in VARIANTS}
+
+
 # Reading the stored result, whichever parts it has
 
 
@@ -124,10 +143,36 @@ def class_iou(
     return {v: np.array(rows, float) for v, rows in per_seed(result, when, "iou", variants).items()}
 
 
-def curves(result: Mapping, key: str, variant: str) -> tuple[list[int], np.ndarray]:
-    """A column of the histories: (steps, values [seeds, rounds])."""
+def report(result: Mapping, variants: Sequence[str], costs: Mapping, paper: Mapping[str, str]) -> str:
+    """A table to print: mIoU before and after the CRF, costs, the paper's mIoU; differences; learning rates.
+
+    Args:
+        variants: the rows, in order.
+        costs: what `costs` returns.
+        paper: the paper's mIoU by variant, where it has one.
+    """
+    tables = {when: table(result, when, variants) for when in ("before", "after")}
+    lines = [f"{'mIoU, %':16s}{'before CRF':>13s}{'after CRF':>13s}{'multiply-adds':>15s}   paper's mIoU"]
+    for name in variants:
+        cells = [rows[name]["miou"] for rows in tables.values() if name in rows]
+        ours = "".join(f"{mean:7.1f} ± {spread:3.1f}" for mean, spread in cells) or "  not stored yet"
+        lines.append(f"{name:16s}{ours:26s}{costs[name][1]:13.2f} G   {paper.get(name, '-')}")
+    known = [name for name in stored(result, variants) if name != STARTER]
+    for when, (one, other) in itertools.product(tables, itertools.combinations(known, 2)):
+        pairs = per_seed(result, when, "miou", (one, other)).values()
+        gains = ", ".join(f"{100 * (b - a):+.1f}" for a, b in zip(*pairs, strict=True))
+        lines.append(f"{other} minus {one}, {when} the CRF, seed by seed: {gains}")
+    chosen = learning_rates(result, variants) if known else {}
+    for name, (rate, at_edge) in chosen.items():
+        lines.append(f"learning rate of {name}: {rate:g}{', the edge of the grid' if at_edge else ''}")
+    return "\n".join(lines)
+
+
+def curves(result: Mapping, variant: str) -> dict[str, np.ndarray]:
+    """The training of a variant: dict "step" -> [rounds], "loss" and "val_miou" -> float [seeds, rounds]."""
     histories = [part["history"] for part in _seeds(result, variant)]
-    return histories[0]["step"], np.array([history[key] for history in histories], float)
+    columns = {key: np.array([history[key] for history in histories], float) for key in ("loss", "val_miou")}
+    return {"step": np.array(histories[0]["step"]), **columns}
 
 
 def learning_rates(result: Mapping, variants: Sequence[str] = VARIANTS) -> dict[str, tuple[float, bool]]:
