@@ -112,6 +112,9 @@ CASES = (
     Case("segnet_basic", {"width": 1 / 8}, 1_416_587, **QUICK),
     Case("segnet_basic", {"width": 1 / 8, "decoder": "single-channel"}, variant="single-channel", **QUICK),
     Case("segnet_basic", {"width": 1 / 8, "decoder": "fcn-basic"}, variant="fcn-basic"),
+    Case("deeplab_v2", {"width": 1 / 16, "backbone": "resnet18"}, 44_048_532),
+    Case("deeplab_v2", {"width": 1 / 16, "backbone": "resnet50", "scales": (1.0,)}, variant="resnet50"),
+    Case("deeplab_v2", {"width": 1 / 8, "backbone": "vgg16", "scales": (1.0,)}, variant="vgg16"),
 )
 
 

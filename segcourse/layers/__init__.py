@@ -11,6 +11,7 @@ from segcourse.layers import (  # noqa: F401
     local_response,
     normalization,
     padding,
+    resizing,
     unpooling,
     valid_size,
 )

@@ -8,6 +8,7 @@ import keras
 
 from segcourse.models.crf_rnn import crf_rnn
 from segcourse.models.deeplab_v1 import deeplab_v1
+from segcourse.models.deeplab_v2 import deeplab_v2
 from segcourse.models.fcn import fcn8s, fcn16s, fcn32s
 from segcourse.models.parsenet import parsenet
 from segcourse.models.segnet import segnet, segnet_basic
@@ -23,6 +24,7 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     "parsenet": parsenet,
     "segnet": segnet,
     "segnet_basic": segnet_basic,
+    "deeplab_v2": deeplab_v2,
 }
 
 

@@ -36,6 +36,7 @@ from segcourse.tflite import _worker
 
 # Options of the builder beside its input, classes and width. `padding="same"`: the 100 zeros around FCN's
 # image would make it three times as expensive here, and an unpadded U-Net labels only a scene's middle.
+# DeepLab v2 is that of the tables on VGG16, at one scale.
 NETWORKS = {
     "starter": {"options": {}, "width": 1.0},
     "fcn8s": {"options": {"padding": "same"}, "width": 0.21875},
@@ -43,6 +44,7 @@ NETWORKS = {
     "unet": {"options": {"padding": "same"}, "width": 0.171875},
     "parsenet": {"options": {}, "width": 0.203125},
     "segnet": {"options": {}, "width": 0.171875},
+    "deeplab_v2": {"options": {"backbone": "vgg16", "scales": (1.0,)}, "width": 0.15625},
 }
 SEEDS = (1, 2, 3)
 COSTS = "costs"
