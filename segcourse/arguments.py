@@ -1,4 +1,4 @@
-"""Checks of the arguments that several networks take; each error says what was got and what is needed."""
+"""Checks of arguments that several networks take; each error says what was got and what is needed."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -11,10 +11,13 @@ def check_known(given: Mapping[str, Any], known: Mapping[str, Collection]) -> No
             raise ValueError(f"{name}={value!r} is unknown: {', '.join(map(repr, known[name]))}.")
 
 
-def check_sides(network: str, input_shape: Sequence[int | None], least: int) -> None:
-    """Raise a `ValueError` unless the first two of `input_shape` are `least` pixels or more, or None."""
-    if any(side is not None and side < least for side in input_shape[:2]):
-        raise ValueError(f"{network} got {tuple(input_shape)}: both sides must be at least {least}.")
+def check_sides(network: str, input_shape: Sequence[int | None], why: str) -> None:
+    """Raise a `ValueError` that says `why` unless both sides in `input_shape` are 32 or more, or None."""
+    if any(side is not None and side < 32 for side in input_shape[:2]):
+        raise ValueError(
+            f"{network} got {tuple(input_shape)}: both sides must be at least 32, for {why}. Give larger "
+            "images, or enlarge them."
+        )
 
 
 def check_above_zero(given: Mapping[str, Collection[float]]) -> None:

@@ -14,8 +14,8 @@ from segcourse.exercises import NotYet
 from segcourse.layers.l2_normalization import L2Normalization
 from segcourse.losses import MaskedCrossEntropy
 from segcourse.models import profile
+from segcourse.models.arguments import FUSED
 from segcourse.models.parsenet import Unpool, convolutions, parsenet
-from segcourse.models.parsenet_arguments import FUSED
 from segcourse.studies import parsenet as study
 
 SMALL = {"classes": 3, "width": 1 / 16}

@@ -1,6 +1,7 @@
 """What a network costs: against numbers by hand, published ones, TensorFlow's profiler and brute force."""
 
 import math
+from functools import partial
 
 import keras
 import numpy as np
@@ -12,13 +13,8 @@ from segcourse import models, training
 from segcourse.encoders.vgg import vgg16
 from segcourse.layers.unpooling import MaxPoolingWithIndices2D, MaxUnpooling2D
 from segcourse.models import profile
+from segcourse.models.blueprint import blueprint
 from segcourse.models.starter import small_network
-
-
-def blueprint(function, **options):
-    """The network without values for its weights: a large one costs no memory."""
-    with keras.StatelessScope(initialize_variables=False):
-        return function(**options)
 
 
 def costs(*chain, shape=(8, 12, 4)):
@@ -105,7 +101,7 @@ def test_vgg16_has_15_47_billion_multiply_adds():
 
 def test_segnet_has_286_gflops_of_two_operations_each():
     """Paszke et al. 2016, Table 3: SegNet at 640x360, 286.03 GFLOPs, 29.46 M weights."""
-    found = profile(blueprint(models.MODELS["segnet"], classes=12), (360, 640))
+    found = profile(blueprint(partial(models.MODELS["segnet"], classes=12)), (360, 640))
     assert 2 * found.multiply_adds == pytest.approx(286.03e9, rel=0.01)
     assert found.trainable_parameters == pytest.approx(29.46e6, rel=1e-3)
 

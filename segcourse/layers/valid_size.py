@@ -61,27 +61,6 @@ def check_valid_size(size: Sequence[int | None], levels: int = 4) -> None:
     )
 
 
-def check_unet(
-    input_shape: Sequence[int | None], padding: str, normalization: str | None, levels: int = 4
-) -> None:
-    """Raise a `ValueError` unless U-Net knows these options, and can take images of this shape with them.
-
-    Args:
-        input_shape: (height, width, channels) of an image; a side that is None is unknown yet and passes.
-        padding: of the 3x3 convolutions, "valid" or "same".
-        normalization: None or "batch".
-        levels: number of poolings.
-    """
-    if padding not in ("valid", "same"):
-        raise ValueError(f'padding="{padding}" is unknown: "valid" (the paper) or "same".')
-    if normalization not in (None, "batch"):
-        raise ValueError(f'normalization={normalization!r} is unknown: None (the paper) or "batch".')
-    if padding == "valid":
-        check_valid_size(input_shape[:2], levels)
-    elif any(side is not None and side < 32 for side in input_shape[:2]):
-        raise ValueError(f"unet got {input_shape}: with {levels} poolings both sides must be at least 32.")
-
-
 @keras.saving.register_keras_serializable(package="segcourse")
 class ValidSize(keras.Layer):
     """Hands the image [B, H, W, C] on, if unpadded convolutions and `levels` poolings can take its size.

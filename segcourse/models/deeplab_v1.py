@@ -11,8 +11,8 @@ from segcourse.encoders.vgg import BLOCKS, MEAN_RGB, imagenet_vgg16
 from segcourse.layers.alignment import Crop
 from segcourse.layers.bilinear import Bilinear
 from segcourse.layers.padding import PadToGrid, frame_of_zeros
+from segcourse.models.arguments import check_deeplab_v1
 from segcourse.models.deeplab_v1_multiscale import multiscale_scores
-from segcourse.models.vgg_arguments import check_deeplab_v1
 
 STRIDE = 8  # one score every 8 pixels, in every variant
 

@@ -116,7 +116,7 @@ def deeplab_v2(
     weights. `weights`: None, or "imagenet" for the encoder (not ResNet-18). 44,048,532 trainable weights by
     default, 37,877,652 with VGG16. Raises ValueError for a side below 32 or another argument.
     """
-    check_sides("deeplab_v2", input_shape, least=32)
+    check_sides("deeplab_v2", input_shape, "its scores are 8 pixels apart")
     check_known({"backbone": backbone, "head": head, "weights": weights}, CHOICES)
     rates = HEADS[head] if rates is None else tuple(rates)
     check_above_zero({"rates": rates, "scales": scales})

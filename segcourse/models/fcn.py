@@ -10,7 +10,7 @@ from segcourse.encoders.transfer import transplant
 from segcourse.encoders.vgg import imagenet_vgg16, vgg16_features
 from segcourse.layers.alignment import CoordMap, Crop, crop_offset
 from segcourse.layers.bilinear import Bilinear
-from segcourse.models.vgg_arguments import check_fcn
+from segcourse.models.arguments import check_fcn
 
 
 def _fully_convolutional(x, channels, fc6_size, padding, dropout):

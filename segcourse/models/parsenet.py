@@ -11,7 +11,7 @@ from segcourse.encoders.vgg import BLOCKS, MEAN_RGB, imagenet_vgg16
 from segcourse.layers.alignment import Crop
 from segcourse.layers.bilinear import Bilinear
 from segcourse.layers.l2_normalization import L2Normalization
-from segcourse.models.parsenet_arguments import check_arguments
+from segcourse.models.arguments import check_parsenet
 
 STRIDE = 8  # one score every 8 pixels
 
@@ -129,7 +129,7 @@ def parsenet(
 
     By default 20,529,002 trainable weights. Raises ValueError for a side below 32 or an unknown argument.
     """
-    check_arguments(input_shape, fuse, normalization, fusion, rate, weights)
+    check_parsenet(input_shape, fuse, normalization, fusion, rate, weights)
     image = keras.Input(input_shape, name="image")
     maps = _maps(image, width, rate, dropout)
     chosen = _prepared(maps, fuse, context, normalization, scale, pool_dropout)

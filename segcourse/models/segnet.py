@@ -8,10 +8,10 @@ from functools import partial
 import keras
 from keras import layers
 
+from segcourse.arguments import check_known, check_sides
 from segcourse.layers.local_response import LocalResponseNormalization
 from segcourse.layers.unpooling import MaxPoolingWithIndices2D, MaxUnpooling2D
 from segcourse.models.fcn_basic import fcn_decoder
-from segcourse.models.image_input import image_input
 from segcourse.models.segnet_blocks import convolve
 from segcourse.models.segnet_decoders import unpooling_rival
 
@@ -25,7 +25,8 @@ def segnet(input_shape=(None, None, 3), classes=11, width=1.0, dropout=0.0):
     `dropout`, 0..1: 0.5 makes it Bayesian SegNet (Kendall et al. 2015), which drops at the three deepest
     levels. 29,449,355 trainable weights by default. Raises ValueError for a side below 32.
     """
-    image = x = image_input("segnet", input_shape)
+    check_sides("segnet", input_shape, "its poolings halve the image again and again")
+    image = x = keras.Input(tuple(input_shape), name="image")
     pooled = []
     for level, (channels, depth) in enumerate(ENCODER, start=1):
         for i in range(1, depth + 1):
@@ -89,9 +90,9 @@ def segnet_basic(input_shape=(None, None, 3), classes=11, width=1.0, decoder="ma
     0.5 makes it Bayesian SegNet-Basic, which drops at the two deepest levels. 1,416,587 trainable weights
     by default. Raises ValueError for an unknown decoder, too.
     """
-    if decoder not in DECODERS:
-        raise ValueError(f"decoder={decoder!r} is unknown: {', '.join(DECODERS)}.")
-    image = image_input("segnet_basic", input_shape)
+    check_known({"decoder": decoder}, {"decoder": DECODERS})
+    check_sides("segnet_basic", input_shape, "its poolings halve the image again and again")
+    image = keras.Input(tuple(input_shape), name="image")
     x = LocalResponseNormalization(name="norm")(image)
     pooled = []
     for level in (1, 2, 3, 4):

@@ -10,7 +10,8 @@ from keras import layers
 
 from segcourse.layers.alignment import CoordMap, Crop, crop_offset
 from segcourse.layers.normalization import BatchNormalization
-from segcourse.layers.valid_size import ValidSize, check_unet
+from segcourse.layers.valid_size import ValidSize
+from segcourse.models.arguments import check_unet
 
 
 def _he(inputs):
