@@ -138,7 +138,7 @@ def votes_for_one_car(
 
     `views`: image uint8 [H, W, 3], labels, the car's box; `votes`: float [views, rates], in logits."""
     images, _, boxes = zip(*views, strict=True)
-    fig = Figure(figsize=(9, 4.9), layout="constrained")
+    fig = Figure(figsize=(8, 4.6), layout="constrained")
     grid = fig.add_gridspec(2, len(images), height_ratios=(5, 4))
     names = [f"car of {rows.stop - rows.start} pixels" for rows, _ in boxes]
     for column, (image, box) in enumerate(zip(images, boxes, strict=True)):
