@@ -70,6 +70,7 @@ def _draw_taps(ax: Axes, image: np.ndarray, box: Box, rates: Sequence[int]) -> N
             markeredgecolor="white",
         )
     ax.set(xlim=(0, image.shape[1]), ylim=(image.shape[0], 0), xticks=[], yticks=[])
+    ax.spines[:].set_visible(True)
 
 
 def _legend_of_rates(fig: Figure, rates: Sequence[int]) -> None:
@@ -137,12 +138,13 @@ def votes_for_one_car(
 
     `views`: image uint8 [H, W, 3], labels, the car's box; `votes`: float [views, rates], in logits."""
     images, _, boxes = zip(*views, strict=True)
-    fig = Figure(figsize=(9, 4.9), layout="constrained")
+    fig = Figure(figsize=(8, 4.6), layout="constrained")
     grid = fig.add_gridspec(2, len(images), height_ratios=(5, 4))
     names = [f"car of {rows.stop - rows.start} pixels" for rows, _ in boxes]
     for column, (image, box) in enumerate(zip(images, boxes, strict=True)):
         ax = fig.add_subplot(grid[0, column])
-        _draw_taps(ax, image, box, rates)
+        pale = 255 - (255 - image.astype(float)) * 0.6  # so that the taps stand out
+        _draw_taps(ax, pale.astype(np.uint8), box, rates)
         ax.set_title(names[column], fontsize=10)
     ax = fig.add_subplot(grid[1, :])
     places = np.arange(len(images))
@@ -192,7 +194,7 @@ def study_curves(histories: Mapping[str, Mapping]) -> None:
     """Training loss and validation mIoU over the steps, mean and range of the seeds, of a study's variants.
 
     `histories`: by variant, "step" [rounds], and "loss" and "val_miou", float [seeds, rounds]."""
-    fig = Figure(figsize=(9, 2.8), layout="constrained")
+    fig = Figure(figsize=(8, 2.6), layout="constrained")
     axes = fig.subplots(1, 2)
     labels = {"loss": "training loss", "val_miou": "mIoU, validation scenes"}
     for ax, (key, label) in zip(axes, labels.items(), strict=True):
