@@ -11,9 +11,8 @@ from keras import ops
 class L2Normalization(keras.layers.Layer):
     """y_c = scale_c * x_c / sqrt(sum over channels k of x_k^2 + epsilon), at each pixel (Liu et al. 2015).
 
-    From x [..., C], any numbers, to y of the same shape and, as long as all scales are equal, of their length
-    at every pixel; zeros stay zeros. `scale` > 0: that of each channel at the start, then learned; `epsilon`
-    > 0, far below the sums of squares. Computed in float32: squares may be too large for float16.
+    x: any numbers [..., C], zeros stay zeros; y: the same shape, its vectors as long as `scale` > 0, that of
+    all channels at the start. `epsilon` > 0 is small. In float32: squares may be too large for float16.
     """
 
     def __init__(self, scale=10.0, epsilon=1e-10, **kwargs):

@@ -10,8 +10,7 @@ def confusion_matrix(labels, predictions, classes, void=255):
     """Count every (true class, predicted class) pair of pixels.
 
     Args:
-        labels, predictions: integer ids 0..classes-1, both of the same shape; the label `void` is left out.
-        classes: C, the number of classes.
+        labels, predictions: ids 0..C-1, integers of one shape, C = `classes`; the label `void` is left out.
 
     Returns:
         int32 tensor [C, C] of pixel counts: rows are the truth, columns the prediction.
@@ -51,13 +50,11 @@ def scores(confusion):
     """The standard scores of the counts [C, C] of `confusion_matrix` (Garcia-Garcia et al. 2017).
 
     A class without a single pixel is left out of every mean: it counts neither as 0 nor as 1.
+    Without a single pixel in all there is a ValueError.
 
     Returns:
         dict of floats in 0..1, `pixel_accuracy`, `mean_accuracy`, `miou` and `fwiou`
         (frequency-weighted IoU), and `iou`, the array of `class_iou`.
-
-    Raises:
-        ValueError: if not a single pixel was counted.
     """
     confusion = ops.convert_to_numpy(confusion).astype("float64")
     truth, hit, iou = confusion.sum(1), confusion.diagonal(), class_iou(confusion)
