@@ -232,7 +232,7 @@ def test_lattice_is_that_of_the_paper(d, spread):
     random = np.random.default_rng(d)
     features = (spread * random.normal(size=(60, d))).astype("float32")
     values = random.normal(size=(60, 2)).astype("float32")
-    lattice = Lattice(features)
+    lattice = Lattice(features, np.zeros(len(features), "int64"))
     expected, count = permutohedral(features, values)
     assert int(lattice.count) == count
     np.testing.assert_allclose(lattice(values), expected, rtol=1e-4, atol=1e-5)

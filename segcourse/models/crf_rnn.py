@@ -5,8 +5,6 @@ Lesson 03 · CRF as RNN: inference becomes a layer.
 
 import keras
 
-from segcourse.encoders.transfer import transplant
-from segcourse.encoders.vgg import imagenet_vgg16
 from segcourse.layers.crf.recurrent import MeanFieldRNN
 from segcourse.models.fcn import fcn8s
 
@@ -34,15 +32,6 @@ def start_from_fcn8s(model, fcn):
             target.set_weights([*values, *target.get_weights()[len(values) :]])
 
 
-def _check(input_shape, weights):
-    if input_shape[-1] != 3:
-        raise ValueError(f"crf_rnn got {input_shape}: it needs 3 channels, RGB, for its CRF compares colors.")
-    if any(side is not None and side < 32 for side in input_shape[:2]):
-        raise ValueError(f"crf_rnn got {input_shape}: both sides must be at least 32.")
-    if weights not in (None, "imagenet"):
-        raise ValueError(f'weights="{weights}" is unknown: None (from scratch) or "imagenet".')
-
-
 def crf_rnn(
     input_shape=(None, None, 3),
     classes=21,
@@ -57,20 +46,18 @@ def crf_rnn(
 
     Args:
         input_shape: (H, W, 3), from 32 up or None. RGB, for the CRF compares colors.
-        classes, width, padding, fc6_size, dropout: as for `fcn8s`; the defaults are the paper's.
+        classes, width, padding, fc6_size, dropout, weights: as for `fcn8s`; the defaults are the paper's.
         crf: dict of arguments for `MeanFieldRNN`, such as `{"sigma_xy": 40.0}`; its defaults are the paper's,
             whose images have about 500x500 pixels.
-        weights: None, or "imagenet" for the VGG layers.
 
     Returns:
         keras.Model: images [B, H, W, 3] 0..255 to float32 logits [B, H, W, C]. 134,378,207 trainable weights
         by default. Its layer "logits" is the network before the CRF, its layer "crf" the `MeanFieldRNN`.
         An image that is too small or not RGB raises ValueError, and so does an unknown option.
     """
-    _check(input_shape, weights)
-    fcn = fcn8s(input_shape, classes, width, padding, fc6_size, dropout)
+    fcn = fcn8s(input_shape, classes, width, padding, fc6_size, dropout, weights)
     network = keras.models.clone_model(fcn, clone_function=_learnable)
-    if weights == "imagenet":
-        transplant(imagenet_vgg16(), network)
+    if weights:
+        start_from_fcn8s(network, fcn)
     refined = MeanFieldRNN(name="crf", **(crf or {}))([network.output, network.input])
     return keras.Model(network.input, refined, name="crf_rnn")

@@ -150,6 +150,26 @@ def learned(model: keras.Model) -> dict[str, Any]:
     return {**matrices, "crf": {name: crf.get_config()[name] for name in (*SEARCHED, "sigma_spatial")}}
 
 
+def learned_changes(stored: Mapping) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What joint training changed in the score that a message of each class (column) adds to each (row).
+
+    Returns:
+        "spatial" and "bilateral", the kernels -> the mean over the seeds, [C, C] in logits, each column less
+        its own mean, which the softmax does not see; and whether the seeds agree about the sign, bool [C, C].
+    """
+    changes = {}
+    for kernel in ("spatial", "bilateral"):
+        seeds = np.array(scoring.by_seed(stored, lambda part, k=kernel: _learned_change(part["joint"], k)))
+        changes[kernel] = seeds.mean(0), (np.sign(seeds) == np.sign(seeds[0])).all(0)
+    return changes
+
+
+def _learned_change(variant, kernel):
+    effect = -np.array(variant["compatibility"]) @ np.array(variant[f"{kernel}_weights"])
+    change = effect - variant["crf"][f"{kernel}_weight"] * np.eye(len(effect))
+    return change - change.mean(0)
+
+
 def per_seed(stored: Mapping, score: str) -> dict[str, list]:
     """A score of each step of the claim: dict name -> list over the seeds."""
     steps = {

@@ -1,22 +1,26 @@
-"""What a recurrent CRF layer needs besides weights and iterations: arguments, their checks, a config."""
+"""What a recurrent CRF layer needs besides weights and iterations: its arguments and a config."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from segcourse.layers.crf.checks import check_bandwidths
+from segcourse.layers.crf.checks import check_bandwidths, check_iterations
 
 
 class CRFLayer(keras.Layer):
-    """A layer for `[logits, image]`, [B, H, W, C] and [B, H, W, 3] in 0..255, with the arguments of a CRF.
+    """A recurrent layer for [logits, image] that keeps the arguments of a CRF; a subclass iterates.
 
-    Its result are logits of the same shape, always in float32.
+    It is called with logits [B, H, W, C] of two classes or more and an image [B, H, W, 3] in 0..255, and
+    gives float32 logits of the same shape. A subclass has `filters(image)`, the two filters of a batch of
+    images, by place and by place and color, and `step(scores, logits, filters)`, one iteration: better
+    scores [B, H, W, C].
 
     Args:
         iterations, training_iterations: of mean field, at test and in training; 0 gives the logits back.
-        sigma_spatial: bandwidth of the spatial kernel, in pixels of the image as it comes in.
-        sigma_xy, sigma_rgb: those of the bilateral kernel, in pixels and on the scale of the colors.
+        sigma_spatial: bandwidth of the spatial kernel, in pixels of the image as it comes in; above 0.
+        sigma_xy: bandwidth of the bilateral kernel's place, in the same pixels; above 0.
+        sigma_rgb: bandwidth of its color, on the scale 0..255; above 0.
         spatial_weight, bilateral_weight: what the weights of the two kernels start from.
 
     Raises:
@@ -36,8 +40,7 @@ class CRFLayer(keras.Layer):
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         check_bandwidths(sigma_spatial=sigma_spatial, sigma_xy=sigma_xy, sigma_rgb=sigma_rgb)
-        if min(iterations, training_iterations) < 0:
-            raise ValueError(f"{iterations} and {training_iterations} iterations: give 0 or more.")
+        check_iterations(iterations=iterations, training_iterations=training_iterations)
         self.iterations, self.training_iterations = iterations, training_iterations
         self.sigma_spatial, self.sigma_xy, self.sigma_rgb = sigma_spatial, sigma_xy, sigma_rgb
         self.spatial_weight, self.bilateral_weight = spatial_weight, bilateral_weight
@@ -51,20 +54,3 @@ class CRFLayer(keras.Layer):
         names = ("iterations", "training_iterations", "sigma_spatial", "sigma_xy", "sigma_rgb")
         names += ("spatial_weight", "bilateral_weight")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
-
-def check_inputs(logits: Sequence, image: Sequence) -> int:
-    """The number of classes; a ValueError if the shapes of logits and image do not belong together."""
-    logits, image = tuple(logits), tuple(image)
-    sizes = zip(logits[:3], image[:3], strict=True)
-    if len(image) != 4 or image[3] != 3 or any(a != b for a, b in sizes if None not in (a, b)):
-        raise ValueError(
-            f"logits {logits} and image {image}: needed are [B, H, W, C] and [B, H, W, 3] with the same B, H "
-            "and W. Resize the logits (never the labels) to the size of the image."
-        )
-    if logits[3] < 2:
-        raise ValueError(
-            f"logits {logits} have one class: a CRF needs at least two. Give an object and its background "
-            "a channel each."
-        )
-    return logits[3]

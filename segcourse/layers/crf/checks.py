@@ -26,30 +26,51 @@ def values_if_known(tensor: Any) -> np.ndarray | None:
         return None
 
 
-def check_inference(logits: Any, iterations: int) -> None:
-    """Raise a `ValueError` for logits of fewer than two classes, or fewer than 0 iterations."""
-    if logits.shape[-1] < 2:
+def check_sizes(scores: Sequence[int | None], image: Sequence[int | None]) -> int:
+    """The number of classes, from the shapes of scores [B, H, W, C] and of their image [B, H, W, 3].
+
+    A side that is None is not known yet and fits every other.
+
+    Raises:
+        ValueError: the shapes do not belong together, or there is one class only.
+    """
+    scores, image = tuple(scores), tuple(image)
+    known = [a == b or None in (a, b) for a, b in zip(image[:3], scores[:3], strict=False)]
+    if len(image) != 4 or len(scores) != 4 or image[3] != 3 or not all(known):
         raise ValueError(
-            f"logits of shape {tuple(logits.shape)} have {logits.shape[-1]} class: a CRF needs at least two "
-            "on the last axis. Give an object and its background a channel each."
+            f"image {image} and scores {scores}: needed are an RGB image [B, H, W, 3], for its colors are "
+            "compared, and scores [B, H, W, C] with the same B, H and W. Add a batch axis with [None]; "
+            "resize logits (never labels) to the image."
         )
-    if iterations < 0:
-        raise ValueError(f"iterations = {iterations}: give a whole number of 0 or more.")
+    _check_classes(scores)
+    return scores[3]
+
+
+def check_iterations(**iterations: int) -> None:
+    """Raise a `ValueError` unless every number of iterations, given by name, is 0 or more."""
+    for name, value in iterations.items():
+        if value < 0:
+            raise ValueError(f"{name} = {value}: give a whole number of 0 or more.")
+
+
+def check_inference(logits: Any, iterations: int) -> None:
+    """Raise a `ValueError` for logits [..., C] of fewer than two classes, or fewer than 0 iterations."""
+    _check_classes(logits.shape)
+    check_iterations(iterations=iterations)
 
 
 def check_image_and_scores(image: Any, scores: Any, from_logits: bool) -> None:
     """Raise a `ValueError` unless image and scores are as `dense_crf` says, where they are known yet."""
-    _check_sizes(image.shape, scores.shape)
+    check_sizes(scores.shape, image.shape)
     _check_image(image)
     _check_scores(scores, from_logits)
 
 
-def _check_sizes(image: Sequence, scores: Sequence) -> None:
-    known = [a == b or None in (a, b) for a, b in zip(image[:3], scores[:3], strict=False)]
-    if len(image) != 4 or len(scores) != 4 or image[3] != 3 or not all(known):
+def _check_classes(shape: Sequence) -> None:
+    if shape[-1] < 2:
         raise ValueError(
-            f"image {tuple(image)} and scores {tuple(scores)}: needed are [B, H, W, 3] and [B, H, W, C] with "
-            "the same B, H and W. Add a batch axis with [None]; resize logits (never labels) to the image."
+            f"logits of shape {tuple(shape)} have {shape[-1]} class: a CRF needs at least two on the last "
+            "axis. Give an object and its background a channel each."
         )
 
 

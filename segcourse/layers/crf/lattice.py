@@ -19,14 +19,10 @@ def embedding(d):
 
 
 def enclosing_simplices(coordinates):
-    """The simplex around each point: the vertices on a walk that goes along every axis once.
+    """The simplex around each point, `coordinates` float32 [d, P]: a walk that goes along every axis once.
 
-    Args:
-        coordinates: float32 [d, P].
-
-    Returns:
-        corner: int64 [d, P], where the walk begins; walk: int32 [d, P], the axis of each step; weights:
-        float32 [d + 1, P], of the vertices on the walk, not negative, with sum 1.
+    Returns `corner`, int64 [d, P], where it begins; `walk`, int32 [d, P], the axis 0..d - 1 of each step;
+    `weights`, float32 [d + 1, P], of the vertices on the walk, not negative, with sum 1.
     """
     corner = ops.floor(coordinates)
     fractions, walk = ops.top_k(ops.transpose(coordinates - corner), k=coordinates.shape[0])
@@ -39,9 +35,8 @@ def enclosing_simplices(coordinates):
 def build_lattice(coordinates, image_index):
     """All that the filter needs to know of the points, float32 [d, P], each in an image, int64 [P].
 
-    Returns:
-        places: int32 [P, d + 1] and weights: float32 [P, d + 1], the vertices of each point and their shares;
-        ahead, behind: int32 [d + 1, M], the neighbors of each vertex.
+    Returns `places`, int32, and `weights`, float32, both [P, d + 1], the vertices 0..M - 1 of each point and
+    their shares; `ahead` and `behind`, int32 [d + 1, M], the neighbors of each vertex, -1 for none.
     """
     corner, walk, weights = enclosing_simplices(coordinates)
     keys, steps = number_corners(corner, image_index)
@@ -50,24 +45,24 @@ def build_lattice(coordinates, image_index):
 
 
 def splat(values, places, weights, count):
-    """Share the values [P, C] out over the vertices of their simplices: float32 [M, C], M = `count`."""
+    """Share values [P, C] out over their vertices, `places` and `weights` [P, d + 1]: [M, C], M = `count`."""
     shares = ops.reshape(weights[..., None] * values[:, None], [-1, values.shape[-1]])
     return ops.segment_sum(shares, ops.reshape(places, [-1]), count)
 
 
 def blur(sums, ahead, behind):
-    """Add to each vertex half of its neighbors along one direction, int32 [M] both: float32 [M, C]."""
+    """Add to each vertex, sums [M, C], half of its two neighbors along one direction, [M], -1 for none."""
     padded = ops.pad(sums, [[1, 0], [0, 0]])  # neighbor -1, none, is the row of zeros
     return sums + 0.5 * (ops.take(padded, ahead + 1, axis=0) + ops.take(padded, behind + 1, axis=0))
 
 
 def slice_points(sums, places, weights):
-    """Read the sums [M, C] off at the points, as each one's mean over its vertices: float32 [P, C]."""
+    """Read the sums [M, C] off at the points, by their `places` and `weights` [P, d + 1]: [P, C]."""
     return ops.sum(weights[..., None] * ops.take(sums, places, axis=0), axis=1)
 
 
 def splat_blur_slice(values, places, weights, ahead, behind):
-    """The filter of values [P, C]; it blurs along one direction of `ahead` [d + 1, M] after the other."""
+    """The filter of values, float32 [P, C], by a lattice from `build_lattice`: float32 [P, C]."""
     sums = splat(values, places, weights, ops.shape(ahead)[1])
     for j in range(ahead.shape[0]):
         sums = blur(sums, ahead[j], behind[j])
@@ -77,25 +72,22 @@ def splat_blur_slice(values, places, weights, ahead, behind):
 class Lattice:
     """Filters values [P, C] to roughly half of `sum_j exp(-|f_i - f_j|^2 / 2) values[j]`: see `normalized`.
 
-    Points, features [P, d], do not see each other if they differ in `image_index`, int64 [P].
+    Points, features f float32 [P, d] in bandwidths, see each other if `image_index`, int64 [P], is the same.
     """
 
-    def __init__(self, features, image_index=None):
+    def __init__(self, features, image_index):
+        fast = crf_kernels.available()  # the same by NumPy and SciPy
+        build = crf_kernels.build_lattice if fast else build_lattice
+        self.run = crf_kernels.lattice_filter if fast else splat_blur_slice
         coordinates = ops.matmul(embedding(features.shape[-1]), ops.transpose(features))
-        if image_index is None:
-            image_index = ops.zeros_like(coordinates[0], dtype="int64")
-        build = crf_kernels.build_lattice if crf_kernels.available() else build_lattice
         self.places, self.weights, self.ahead, self.behind = build(coordinates, image_index)
         self.count = ops.shape(self.ahead)[1]
 
-    def _filter(self, values, ahead, behind):
-        run = crf_kernels.lattice_filter if crf_kernels.available() else splat_blur_slice
-        return run(values, self.places, self.weights, ahead, behind)
-
     def __call__(self, values):
+        shares = self.places, self.weights
         filtered = linear(  # the gradient: the transposed product
-            lambda values: self._filter(values, self.ahead, self.behind),
-            lambda upstream: self._filter(upstream, self.ahead[::-1], self.behind[::-1]),
+            lambda values: self.run(values, *shares, self.ahead, self.behind),
+            lambda upstream: self.run(upstream, *shares, self.ahead[::-1], self.behind[::-1]),
         )
         return filtered(ops.cast(values, "float32"))
 
@@ -107,10 +99,8 @@ class BilateralFilter:
     image of `exp(-|p_i - p_j|^2 / (2 sigma_xy^2) - |c_i - c_j|^2 / (2 sigma_rgb^2)) values[j]`, float32
     [B, H, W, C]; roughly half of it, so use it `normalized`. Differentiable in the values, not in the image.
 
-    Args:
-        image: [B, H, W, 3] in 0..255.
-        sigma_xy: bandwidth of the place, in pixels; sigma_rgb: of the color, on the image's scale. ValueError
-            unless both are finite and positive.
+    The image is [B, H, W, 3] in 0..255. The bandwidths `sigma_xy`, in pixels, and `sigma_rgb`, on the image's
+    scale, are finite and above 0, or a ValueError is raised.
     """
 
     def __init__(self, image, sigma_xy, sigma_rgb):

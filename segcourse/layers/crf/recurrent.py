@@ -6,7 +6,8 @@ Lesson 03 · CRF as RNN: inference becomes a layer.
 import keras
 from keras import ops
 
-from segcourse.layers.crf.arguments import CRFLayer, check_inputs
+from segcourse.layers.crf.arguments import CRFLayer
+from segcourse.layers.crf.checks import check_sizes
 from segcourse.layers.crf.lattice import BilateralFilter
 from segcourse.layers.crf.mean_field import normalized
 from segcourse.layers.crf.spatial import SpatialFilter
@@ -15,9 +16,8 @@ from segcourse.layers.crf.spatial import SpatialFilter
 def mean_field_step(scores, logits, filters, spatial_weights, bilateral_weights, compatibility):
     """One iteration of mean field: better scores, [B, H, W, C] like `scores` and the network's `logits`.
 
-    Args:
-        filters: the spatial and the bilateral filter, each an average.
-        spatial_weights, bilateral_weights, compatibility: [C, C]; row l is what label l makes of all labels.
+    `filters` are the spatial and the bilateral one, each an average. `spatial_weights`, `bilateral_weights`
+    and `compatibility` are [C, C]; row l is what label l makes of all labels.
     """
     marginals = ops.softmax(scores)  # 1 normalise
     by_place, by_color = (one(marginals) for one in filters)  # 2 pass messages
@@ -29,10 +29,10 @@ def mean_field_step(scores, logits, filters, spatial_weights, bilateral_weights,
 
 @keras.saving.register_keras_serializable(package="segcourse")
 class MeanFieldRNN(CRFLayer):
-    """Mean field of a dense CRF as a recurrent layer with learned weights (Zheng et al. 2015, section 4)."""
+    """Mean field with learned weights as a recurrent layer (Zheng et al. 2015, section 4); see `CRFLayer`."""
 
     def build(self, input_shape):
-        size, eye = 2 * (check_inputs(*input_shape),), keras.initializers.Identity
+        size, eye = 2 * (check_sizes(*input_shape),), keras.initializers.Identity
         self.spatial_weights = self.add_weight(size, eye(self.spatial_weight), name="spatial_weights")
         self.bilateral_weights = self.add_weight(size, eye(self.bilateral_weight), name="bilateral_weights")
         self.compatibility = self.add_weight(size, eye(-1.0), name="compatibility")
