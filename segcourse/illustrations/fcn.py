@@ -28,7 +28,7 @@ def receptive_fields(fields: Mapping[str, np.ndarray], sides: Mapping[str, int])
 
 
 def bilinear_kernels(kernels: Mapping[int, np.ndarray]) -> None:
-    """Upsampling kernels as squares of colour; `kernels` are [size, size] with values in 0..1, by their size."""
+    """Upsampling kernels as squares; `kernels` are [size, size] with values in 0..1, by their size."""
     fig, axes = plt.subplots(1, len(kernels), figsize=(8.5, 2.6), layout="constrained")
     for ax, (size, kernel) in zip(axes, kernels.items(), strict=True):
         ax.imshow(kernel, cmap="viridis", vmin=0, vmax=1)
