@@ -265,7 +265,7 @@ def test_a_network_of_another_width_is_an_error():
 
 
 def test_unknown_weights_are_an_error():
-    with pytest.raises(ValueError, match='weights="vgg" is unknown'):
+    with pytest.raises(ValueError, match="weights='vgg' is unknown: None, 'imagenet'"):
         crf_rnn(**LAPTOP, weights="vgg")
 
 

@@ -372,7 +372,7 @@ def test_upsampling_starts_as_bilinear_interpolation(learned):
 
 
 def test_an_unknown_decoder_lists_the_known():
-    with pytest.raises(ValueError, match="'upsampling' is unknown: bilinear, max-unpooling"):
+    with pytest.raises(ValueError, match="'upsampling' is unknown: 'bilinear', 'max-unpooling'"):
         segnet_basic(decoder="upsampling")
 
 

@@ -369,12 +369,15 @@ def _spread(weights):
 
 
 def _learning_rates(optimizer):
-    """At the first, the middle and the last step of the schedule."""
+    """At the first, the middle and the last step of the schedule, or on each piece of one in steps."""
     schedule = optimizer._learning_rate
     if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
         return [_number(optimizer.learning_rate)]
-    steps = schedule.decay_steps
-    return [_number(schedule(step)) for step in (0, steps // 2, steps - 1)]
+    if isinstance(schedule, keras.optimizers.schedules.PiecewiseConstantDecay):
+        places = [0, *(last + 1 for last in schedule.boundaries)]
+    else:
+        places = [0, schedule.decay_steps // 2, schedule.decay_steps - 1]
+    return [_number(schedule(step)) for step in places]
 
 
 # Numbers
