@@ -276,7 +276,7 @@ def test_the_weights_of_table_2(variant, millions):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"variant": "5x5"}, "5x5.*largefov, 4x4, 4x4-rate8, 7x7"),
+        ({"variant": "5x5"}, "5x5.*largefov.*4x4.*4x4-rate8.*7x7"),
         ({"variant": "4x4", "rate": 3}, "rate=3.*even number"),
         ({"rate": 0}, "rate=0.*from 1 up"),
         ({"variant": "7x7", "multiscale": True}, 'needs variant="largefov", got .7x7'),
