@@ -410,8 +410,9 @@ MODEL_CODE = {
     for file in (PACKAGE / folder).rglob("*.py")
     if uses_keras(file)
 }
-# What it may use of this package. The kernels import a backend where it is the backend.
-NEUTRAL = FOLDERS | {"kernels"}
+# What it may use of this package. The kernels import a backend where it is the backend, and the checks of
+# arguments are plain Python.
+NEUTRAL = FOLDERS | {"kernels", "arguments"}
 # NumPy is for constants, and for checks of numbers that are known. That it never gets a tensor needs no list
 # of modules: the tensors of a network that is being built have no values yet, and NumPy refuses them.
 LIBRARIES = {*sys.stdlib_module_names, "keras", "numpy"}

@@ -78,11 +78,12 @@ def _one_scale(input_shape, classes, width, backbone, rates, dropout, frozen):
     return keras.Model(image, upsample_scores(scores, image), name="deeplab_v2")
 
 
-def at_scales(network, scales):
+def at_scales(network, scales, input_shape=None):
     """A network that looks at its image at several `scales`, numbers above 0, with shared weights.
 
-    `network`: images [B, H, W, channels] to logits of their size. Each pixel keeps each class' largest."""
-    image = keras.Input(network.input.shape[1:], name="image")
+    `network`: images [B, H, W, channels] of any size to logits of their size; `input_shape` may fix the size
+    of what the result takes. Each pixel keeps each class' largest."""
+    image = keras.Input(input_shape or network.input.shape[1:], name="image")
     logits = []
     for scale in scales:
         if scale == 1:
@@ -120,9 +121,11 @@ def deeplab_v2(
     check_known({"backbone": backbone, "head": head, "weights": weights}, CHOICES)
     rates = HEADS[head] if rates is None else tuple(rates)
     check_above_zero({"rates": rates, "scales": scales})
-    network = _one_scale(input_shape, classes, width, backbone, rates, dropout, frozen)
+    single = tuple(scales) == (1.0,)
+    shape = tuple(input_shape) if single else (None, None, input_shape[2])  # other scales are other sizes
+    network = _one_scale(shape, classes, width, backbone, rates, dropout, frozen)
     if weights == "imagenet" and backbone == "vgg16":
         transplant(imagenet_vgg16(), features(network))
     elif weights == "imagenet":
         from_keras(imagenet_resnet(BACKBONES[backbone]), network)
-    return network if tuple(scales) == (1.0,) else at_scales(network, scales)
+    return network if single else at_scales(network, scales, input_shape)
