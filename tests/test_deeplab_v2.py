@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from helpers import ROOT, logits_of, noise
 from keras import layers, ops
-from test_exercises import attempt, blanked, exercises
 
 from segcourse import models, studies
 from segcourse.datasets import objects, toycam
@@ -437,18 +436,6 @@ RIGHT = [
         "return ops.stack([ops.mean(ops.abs(network.get_layer(name).kernel - k), axis=(2, 3))\n"
         "                  for name, k in zip(names, old)])"),
 ]  # fmt: skip
-
-
-@pytest.fixture
-def answer(monkeypatch):
-    """Runs the check of an exercise on an answer."""
-    monkeypatch.chdir(ROOT / "notebooks")
-
-    def run(number, body):
-        exercise, check = exercises(LESSON)[number]
-        attempt(LESSON, blanked(exercise, body.replace("\n", "\n    ")), check)
-
-    return run
 
 
 @pytest.mark.parametrize(("number", "body"), RIGHT)
