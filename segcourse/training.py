@@ -24,6 +24,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 import segcourse
+from segcourse.datasets.prompt import prompt
 from segcourse.optimizers import tuned
 
 BEST_NAME = "best.weights.h5"
@@ -265,21 +266,13 @@ def _epoch_of(data, epoch: int, seed: int):
 
 
 def _prompt(data, batch_size: int | None = None):
-    """Arrays or a `Dataset` as a `Dataset` whose iterators end at once; whatever else Keras takes, as it is.
-
-    With TensorFlow 2.21 the end of an iterator waits for the thread that tunes the data set while it runs,
-    and that sleeps for up to as long as it has run: an epoch of 50 seconds took 82.
-    """
+    """Arrays or a `Dataset` as a `prompt` one; whatever else Keras takes, as it is."""
     import tensorflow as tf
 
     if isinstance(data, (tuple, list)):
         with tf.device("CPU:0"):
             data = tf.data.Dataset.from_tensor_slices(tuple(data)).batch(batch_size).prefetch(2)
-    if not isinstance(data, tf.data.Dataset):
-        return data
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return data.with_options(options)
+    return prompt(data) if isinstance(data, tf.data.Dataset) else data
 
 
 def _length(batches) -> int | None:

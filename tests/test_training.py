@@ -249,7 +249,8 @@ def test_no_data_set_is_tuned_while_it_runs(monkeypatch):
     images, labels = images_and_labels(8)
     for data in ((images, labels), datasets.epochs(images, labels, 4), datasets.pipeline(images, labels, 4)):
         training.fit(compiled(), data, epochs=1, batch_size=4, validation=(images, labels))
-    assert found == [False] * 6
+    own = datasets.epochs(images, labels, 4)(0), datasets.pipeline(images, labels, 4)
+    assert found + [data.options().autotune.enabled for data in own] == [False] * 8
 
 
 def test_an_endless_dataset_goes_on_where_the_last_epoch_stopped():
