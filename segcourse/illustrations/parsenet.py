@@ -17,9 +17,9 @@ from segcourse import plotting
 LOOKS = {
     "fc7 alone": ("#0072B2", "o"),
     "fc7 and pool6": ("#D55E00", "s"),
-    "raw": ("#0072B2", "o"),
+    "raw": ("#CC79A7", "D"),
     "scale1": ("#009E73", "^"),
-    "scale10": ("#D55E00", "s"),
+    "scale10": ("#E69F00", "v"),
 }
 VOICES = ("#0072B2", "#999999", "#D55E00")  # a cell's own scores, the average's bias, its news
 # Frames: bright on a dark rim, so that they show on any colour below them.
@@ -133,7 +133,7 @@ def voices(
     classes: Sequence[str],
     side: int = 8,
 ) -> None:
-    """A scene with one cell framed, and beside it what a sum of scores is made of there.
+    """A scene with a frame around one cell, and beside it what a sum of scores is made of there.
 
     Args:
         scene: uint8 [H, W, 3].
@@ -147,7 +147,7 @@ def voices(
     )
     axes[0].imshow(scene)
     axes[0].set(xticks=[], yticks=[])
-    axes[0].set_title("the framed cell", fontsize=9)
+    axes[0].set_title("a cell, in the frame", fontsize=9)
     _frame(axes[0], place, 2 * side, MEASURED)
     panels = axes[1:]
     for ax, (name, scores), color, hatch in zip(panels, parts.items(), VOICES, ("", "", "////"), strict=True):
@@ -192,11 +192,12 @@ def seed_curves(
 
 def added_layers(miou: Mapping[str, Sequence[float]], boundary_f1: Mapping[str, Sequence[float]]) -> None:
     """Two scores as maps are added, name -> a value in 0..1 a seed: a dot for each, a bar at the mean."""
-    names = list(miou)
+    names, kept = list(miou), {"fc7": LOOKS["fc7 alone"], "pool6": LOOKS["fc7 and pool6"]}
     fig, axes = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained", sharey=True)
     for ax, scores in zip(axes, (miou, boundary_f1), strict=True):
-        for row, values in enumerate(scores.values()):
-            ax.plot([100 * v for v in values], [row] * len(values), "o", alpha=0.6)
+        for row, (name, values) in enumerate(scores.items()):
+            color, marker = kept.get(name, ("#555555", "o"))
+            ax.plot([100 * v for v in values], [row] * len(values), marker, color=color, alpha=0.6)
             ax.plot(100 * np.mean(values), row, "k|", markersize=20)
     axes[0].set_xlabel("mIoU, %")
     axes[1].set_xlabel("boundary F1, %")
