@@ -6,6 +6,7 @@ python tools/measure_lessons.py 02         one of them
 
 import argparse
 import json
+import math
 import re
 import sys
 from dataclasses import asdict, dataclass
@@ -71,11 +72,11 @@ def reading_minutes(notebook):
 
 
 def _minutes(cells):
-    """Words of prose / 180 + lines of code / 20; folded cells count, blank lines do not."""
+    """Words of prose / 180 + lines of code / 20, rounded up; folded cells count, blank lines do not."""
     words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
     code = (cell.source for cell in cells if cell.cell_type == "code")
     lines = sum(bool(line.strip()) for text in code for line in text.splitlines())
-    return round(words / WORDS_A_MINUTE + lines / LINES_A_MINUTE)
+    return math.ceil(words / WORDS_A_MINUTE + lines / LINES_A_MINUTE)
 
 
 def longest_silence(cells):
