@@ -71,17 +71,20 @@ def take(study: Study, parts: Sequence[str] | None = None) -> dict[str, dict[str
 
 
 def take_apart(name: str, parts: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """`take` of the study of this name, in a process of its own: TensorFlow on the CPU, without oneDNN.
+    """`take` of the study of this name, in a process of its own: TensorFlow on the CPU, without oneDNN's
+    convolutions, and with AVX2 at most.
 
-    Wherever the study was measured, its probe has to come out the same everywhere. oneDNN and GPUs round
-    differently from device to device, and augmented pictures are noted exactly.
+    Wherever the study was measured, its probe has to come out the same everywhere. oneDNN, AVX-512 (in the
+    matrix product behind the other convolutions) and GPUs round differently from device to device, and
+    augmented pictures are noted exactly.
 
     Raises:
         ProbeError: the process failed; the message ends with what it said.
     """
     code = f"from segcourse.studies.core import probe; probe._print({name!r}, {list(parts)!r})"
-    device = {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "0"}
-    environment = {**os.environ, **device}
+    device = {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"}
+    rounding = {"TF_ENABLE_ONEDNN_OPTS": "0", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    environment = {**os.environ, **device, **rounding}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     if done.returncode:
         raise ProbeError(f"Probing {name} failed.\n{done.stderr.strip()[-1000:]}")
