@@ -26,6 +26,7 @@ from segcourse.datasets.distances import two_nearest
 from segcourse.datasets.elastic import Elastic
 from segcourse.datasets.labels import instances_of
 from segcourse.datasets.weighted import weighted_epochs
+from segcourse.models.blueprint import blueprint
 from segcourse.models.starter import small_network
 from segcourse.models.unet import unet
 from segcourse.studies import Study
@@ -139,9 +140,12 @@ def measure(model: keras.Model, split: str) -> dict[str, float]:
 
 def parameters(settings: Mapping) -> dict[str, int]:
     """How many weights each variant has: dict variant -> number."""
-    others = {STARTER: CONTROLS[STARTER], "no skips": VARIANTS["no skips"]}
-    found = {name: build(settings | change).count_params() for name, change in others.items()}
-    return dict.fromkeys(ROWS, build(settings).count_params()) | found
+    others = {"full": {}, "no skips": VARIANTS["no skips"], STARTER: CONTROLS[STARTER]}
+    found = {
+        name: blueprint(functools.partial(build, settings | change)).count_params()
+        for name, change in others.items()
+    }
+    return dict.fromkeys(ROWS, found["full"]) | found
 
 
 # Reading the stored result, whichever controls it has
