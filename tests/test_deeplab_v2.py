@@ -18,7 +18,8 @@ from segcourse.exercises import NotYet
 from segcourse.layers.resizing import Resize
 from segcourse.losses import MaskedCrossEntropy
 from segcourse.models.blueprint import blueprint, trainable
-from segcourse.models.deeplab_v1 import coarse
+from segcourse.models.cost import profile
+from segcourse.models.deeplab_v1 import coarse, features
 from segcourse.models.deeplab_v2 import HEADS, aspp, at_scales, deeplab_v2
 from segcourse.studies import deeplab_v2 as study
 
@@ -189,6 +190,33 @@ def test_the_two_pyramids_differ_in_their_rates_alone():
 def test_the_papers_numbers_of_weights(options, weights):
     """The third is lesson 02's network: DeepLab v1 is one branch of ASPP."""
     assert counted(deeplab_v2, **options) == weights
+
+
+# Receptive fields
+
+
+def test_how_far_each_branch_sees():
+    """By hand: 13 convolutions and five poolings of 3x3, each adds 2 x its rate x the strides before it.
+
+    1 + (4 + 2) + (8 + 4) + (24 + 8) + (48 + 16) + (96 + 16) = 227 pixels; fc6 adds 2 x its rate x 8.
+    """
+    model = deeplab_v2(classes=3, width=1 / 16, backbone="vgg16", scales=(1.0,))
+    assert profile(features(model), (321, 321)).receptive_field == (227, 227)
+    branches = [keras.Model(model.input, model.get_layer(f"fc8_{n}").output) for n in (1, 2, 3, 4)]
+    fields = [profile(branch, (321, 321)).receptive_field for branch in branches]
+    assert fields == [(227 + 16 * rate,) * 2 for rate in HEADS["aspp-l"]]
+    assert fields == [(side, side) for side in (323, 419, 515, 611)]
+
+
+@pytest.mark.parametrize(
+    ("options", "side"),
+    [({}, 483), ({"output_stride": 8}, 483), ({"output_stride": 8, "multi_grid": (1, 2, 4)}, 739)],
+)
+def test_how_far_a_resnet50_sees(options, side):
+    """The numbers that exercise 07.2 expects; a rate in place of a stride leaves the field as it was."""
+    image = keras.Input((None, None, 3))
+    last = resnet_features(subtract_mean(image), width=1 / 16, **options)[-1]
+    assert profile(keras.Model(image, last), (321, 321)).receptive_field == (side, side)
 
 
 # Scales

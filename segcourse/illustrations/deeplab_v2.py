@@ -1,4 +1,4 @@
-"""Drawings of lesson 07: rates on cars of different sizes, gradients, schedules, votes, the study's curves.
+"""Drawings of lesson 07: rates on cars of different sizes, gradients, schedules, votes, curves, photographs.
 
 A rate keeps its colour and marker, from light for the smallest to dark for the largest; so does a variant.
 """
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from segcourse import plotting
+from segcourse.datasets.labels import LabelSpec
 
 Box = tuple[slice, slice]  # of rows and of columns
 
@@ -51,9 +52,9 @@ def taps(images: Sequence[np.ndarray], boxes: Sequence[Box], rates: Sequence[int
     sizes = [rows.stop - rows.start for rows, _ in boxes]
     for ax, image, box, size in zip(fig.subplots(1, len(images)), images, boxes, sizes, strict=True):
         _draw_taps(ax, image, box, rates)
-        ax.set_title(f"a car of {size} pixels")
+        ax.set_title(f"a car {size} pixels high")
     _legend_of_rates(fig, rates)
-    told = f"Cars of {', '.join(map(str, sizes))} pixels in grey; around each the taps of the rates"
+    told = f"Cars {', '.join(map(str, sizes))} pixels high in grey; around each the taps of the rates"
     plotting.show(fig, f"{told} {', '.join(map(str, rates))}.", dpi=80)
 
 
@@ -140,7 +141,7 @@ def votes_for_one_car(
     images, _, boxes = zip(*views, strict=True)
     fig = Figure(figsize=(8, 4.6), layout="constrained")
     grid = fig.add_gridspec(2, len(images), height_ratios=(5, 4))
-    names = [f"car of {rows.stop - rows.start} pixels" for rows, _ in boxes]
+    names = [f"car {rows.stop - rows.start} pixels high" for rows, _ in boxes]
     for column, (image, box) in enumerate(zip(images, boxes, strict=True)):
         ax = fig.add_subplot(grid[0, column])
         pale = 255 - (255 - image.astype(float)) * 0.6  # so that the taps stand out
@@ -152,11 +153,11 @@ def votes_for_one_car(
         ax.bar(places + 0.2 * (rank - 1.5), values, 0.18, color=color)
     ax.axhline(0, color="black", linewidth=1)
     ax.set_xticks(places, names)
-    ax.set_ylabel("vote for car")
+    ax.set_ylabel("vote for car (logits)")
     _legend_of_rates(fig, rates)
     said = [f"{name}: {', '.join(f'{v:.2f}' for v in row)}" for name, row in zip(names, votes, strict=True)]
     alt = f"One car, zoomed in on, with the taps of the rates {', '.join(map(str, rates))} around its middle,"
-    plotting.show(fig, f"{alt} and their votes for car, from left to right. {'; '.join(said)}.", dpi=72)
+    plotting.show(fig, f"{alt} and their votes for car, from left to right. {'; '.join(said)}.", dpi=70)
 
 
 @plotting.style()
@@ -167,7 +168,7 @@ def votes_by_height(heights: Sequence[float], votes: np.ndarray, rates: Sequence
     for rate, values, (color, marker) in zip(rates, np.transpose(votes), RATES, strict=True):
         ax.plot(heights, values, f"{marker}-", color=color, label=f"rate {rate}")
     ax.axhline(0, color="black", linewidth=1)
-    ax.set(xlabel="height of the cars in pixels, mean of the group", ylabel="mean vote for car")
+    ax.set(xlabel="height of the cars in pixels, mean of the group", ylabel="mean vote for car (logits)")
     fig.legend(loc="outside right center")
     largest = [rates[place] for place in np.argmax(votes, axis=1)]
     said = ", ".join(f"{h:.0f} pixels rate {rate}" for h, rate in zip(heights, largest, strict=True))
@@ -205,6 +206,19 @@ def study_curves(histories: Mapping[str, Mapping]) -> None:
                 history["step"], values.min(0), values.max(0), color=color, alpha=0.18, linewidth=0
             )
         ax.set(xlabel="step", ylabel=label)
-    axes[0].legend()
+    axes[0].legend(title="mean, and range of the seeds")
     ends = ", ".join(f"{name} {history['val_miou'][:, -1].mean():.3f}" for name, history in histories.items())
     plotting.show(fig, f"Training loss and validation mIoU over the steps. mIoU at the end: {ends}.", dpi=80)
+
+
+def photographs(maps: Mapping[str, np.ndarray], spec: LabelSpec) -> None:
+    """Label maps that networks predict for the same photographs, a row for each network, with the legend.
+
+    `maps`: by the network's name, class ids [N, H, W]; the photographs themselves are not shown.
+    """
+    pictures = {
+        f"{name}, photograph {n}": ids for name, rows in maps.items() for n, ids in enumerate(rows, start=1)
+    }
+    count = len(pictures) // len(maps)
+    alt = f"Label maps that {' and '.join(maps)} predict for {count} validation photographs of CamVid."
+    plotting.label_maps(pictures, spec, alt, rows=len(maps), height=2.7)

@@ -17,11 +17,11 @@ from segcourse import plotting
 LOOKS = {
     "fc7 alone": ("#0072B2", "o"),
     "fc7 and pool6": ("#D55E00", "s"),
-    "raw": ("#0072B2", "o"),
+    "raw": ("#CC79A7", "D"),
     "scale1": ("#009E73", "^"),
-    "scale10": ("#D55E00", "s"),
+    "scale10": ("#E69F00", "v"),
 }
-HATCHES = {"fc7 alone": "", "fc7 and pool6": "////"}
+VOICES = ("#0072B2", "#999999", "#D55E00")  # a cell's own scores, the average's bias, its news
 # Frames: bright on a dark rim, so that they show on any colour below them.
 RIM = [withStroke(linewidth=3.4, foreground="black")]
 THEORY = {"color": "#56B4E9", "linestyle": "-", "linewidth": 1.8, "path_effects": RIM}
@@ -48,7 +48,7 @@ def look_alikes(scenes: np.ndarray, corners: Sequence, side: int, names: Sequenc
         f"{len(scenes)} patches that look alike in pairs, and below them the scenes they are from, with the "
         f"patch framed: {words}."
     )
-    plotting.show(fig, alt, dpi=75)
+    plotting.show(fig, alt, dpi=66)
 
 
 def noise_changes(
@@ -126,21 +126,44 @@ def losses(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
     plotting.show(fig, f"Loss over {history['step'][-1]} steps. Validation: {ends}.")
 
 
-def score_spreads(spreads: Mapping[str, np.ndarray], classes: Sequence[str]) -> None:
-    """How much the score of each class varies, name in `HATCHES` -> float >= 0 [C], as bars side by side."""
-    fig, ax = plt.subplots(figsize=(7, 2.8), layout="constrained")
-    for shift, (name, spread) in zip((-0.2, 0.2), spreads.items(), strict=True):
-        ax.bar(np.arange(len(classes)) + shift, spread, 0.38, color=LOOKS[name][0], hatch=HATCHES[name],
-               edgecolor="white", label=f"{name}: {np.mean(spread):.3f} on average")  # fmt: skip
-    ax.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
-    ax.set_ylabel("spread of the score")
-    fig.legend(loc="outside upper center", ncols=2)
-    means = ", ".join(f"{name} {np.mean(spread):.3f}" for name, spread in spreads.items())
-    alt = (
-        "How much the scores of the middle vary when all that lies beyond its field is exchanged, by class, "
-        f"for both networks. On average: {means}."
+def voices(
+    scene: np.ndarray,
+    place: tuple[float, float],
+    parts: Mapping[str, np.ndarray],
+    classes: Sequence[str],
+    side: int = 8,
+) -> None:
+    """A scene with a frame around one cell, and beside it what a sum of scores is made of there.
+
+    Args:
+        scene: uint8 [H, W, 3].
+        place: row and column of the cell's middle, in pixels.
+        parts: in words -> the part of the scores, float [C]; each gets a panel with a scale of its own.
+        classes: the names of the C classes.
+        side: of the cell, in pixels.
+    """
+    fig, axes = plt.subplots(
+        1, len(parts) + 1, figsize=(9.4, 2.7), layout="constrained", width_ratios=(1.3, *[1] * len(parts))
     )
-    plotting.show(fig, alt)
+    axes[0].imshow(scene)
+    axes[0].set(xticks=[], yticks=[])
+    axes[0].set_title("a cell, in the frame", fontsize=9)
+    _frame(axes[0], place, 2 * side, MEASURED)
+    panels = axes[1:]
+    for ax, (name, scores), color, hatch in zip(panels, parts.items(), VOICES, ("", "", "////"), strict=True):
+        ax.barh(range(len(classes)), scores, color=color, hatch=hatch, edgecolor="white")
+        ax.axvline(0, color="black", linewidth=0.8)
+        ax.set_title(name, fontsize=9)
+        ax.set_xlabel("score", fontsize=9)
+        ax.tick_params(labelsize=8)
+        ax.set_yticks(range(len(classes)), [])
+        ax.invert_yaxis()
+    panels[0].set_yticklabels(classes)
+    most = "; ".join(
+        f"{name} {', '.join(f'{c} {s:+.2f}' for c, s in zip(classes, scores, strict=True))}"
+        for name, scores in parts.items()
+    )
+    plotting.show(fig, f"A panorama, a cell framed, and the parts of its scores: {most}.", dpi=72)
 
 
 def seed_curves(
@@ -169,11 +192,12 @@ def seed_curves(
 
 def added_layers(miou: Mapping[str, Sequence[float]], boundary_f1: Mapping[str, Sequence[float]]) -> None:
     """Two scores as maps are added, name -> a value in 0..1 a seed: a dot for each, a bar at the mean."""
-    names = list(miou)
+    names, kept = list(miou), {"fc7": LOOKS["fc7 alone"], "pool6": LOOKS["fc7 and pool6"]}
     fig, axes = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained", sharey=True)
     for ax, scores in zip(axes, (miou, boundary_f1), strict=True):
-        for row, values in enumerate(scores.values()):
-            ax.plot([100 * v for v in values], [row] * len(values), "o", alpha=0.6)
+        for row, (name, values) in enumerate(scores.items()):
+            color, marker = kept.get(name, ("#555555", "o"))
+            ax.plot([100 * v for v in values], [row] * len(values), marker, color=color, alpha=0.6)
             ax.plot(100 * np.mean(values), row, "k|", markersize=20)
     axes[0].set_xlabel("mIoU, %")
     axes[1].set_xlabel("boundary F1, %")

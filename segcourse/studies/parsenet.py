@@ -8,7 +8,7 @@ before it grow with every step, and the more the larger the rate.)
 
 Adam trains the variants that differ in what they fuse. It scales each weight's step by its gradients, and so
 evens out what L2 normalisation is there to even out; the variants that differ in the normalisation are
-therefore trained by SGD with momentum, as the paper's networks were.
+therefore trained by SGD with momentum.
 """
 
 from collections.abc import Mapping, Sequence
