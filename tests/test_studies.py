@@ -149,6 +149,20 @@ def test_single_parts_are_stored_beside_each_other(study, experiment, tmp_path):
         run(tmp_path, parts=["4"])
 
 
+def test_parts_of_several_machines_say_each_where_they_were_measured(study, tmp_path, monkeypatch):
+    one, other = {"cpu": "one"}, {"cpu": "other"}
+    monkeypatch.setattr(running, "environment", lambda: one)
+    stored, _ = run(tmp_path, parts=["1", "2"])
+    assert stored["environment"] == one and "environment" not in stored["results"]["1"]
+    monkeypatch.setattr(running, "environment", lambda: other)
+    stored, _ = run(tmp_path, parts=["3"])
+    machines = {part: result["environment"] for part, result in stored["results"].items()}
+    assert machines == {"1": one, "2": one, "3": other}
+    stored, _ = run(tmp_path, parts=["1"], again=True)
+    machines = {part: result["environment"] for part, result in stored["results"].items()}
+    assert machines == {"1": other, "2": one, "3": other}
+
+
 def test_a_joining_part_leaves_the_probes_of_the_others(study, tmp_path, monkeypatch):
     run(tmp_path, parts=["1"])
     edit(monkeypatch)

@@ -9,7 +9,7 @@ import pytest
 from helpers import ROOT, array, logits_of, randomize
 from scipy import ndimage
 
-from segcourse import datasets, training
+from segcourse import datasets, studies, training
 from segcourse.datasets.augment import Augment
 from segcourse.datasets.borders import border_weights
 from segcourse.datasets.elastic import Elastic, displacements, warp
@@ -17,10 +17,13 @@ from segcourse.datasets.weighted import weighted_epochs
 from segcourse.exercises import NotYet
 from segcourse.layers.alignment import Crop
 from segcourse.layers.valid_size import ValidSize, nearest_valid, valid_output
+from segcourse.losses import MaskedCrossEntropy
 from segcourse.metrics import object_errors
 from segcourse.models.unet import unet
 from segcourse.paths import data_file
 from segcourse.prediction import predict_tiled, tiled_logits
+from segcourse.studies import unet as study
+from segcourse.studies.core import store
 
 LESSON = ROOT / "notebooks/04_unet.ipynb"
 WIDTH = 1 / 32
@@ -409,6 +412,123 @@ def test_the_stored_weights_fit_the_papers_network_at_a_quarter_of_its_width():
     before = model.get_layer("logits").get_weights()[0]
     model.load_weights(data_file("weights/unet_isbi2012.weights.h5"))
     assert not np.array_equal(model.get_layer("logits").get_weights()[0], before)
+
+
+# The study and its controls
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_control_weights_all_outlines_alike(seed):
+    ids = some_cells(seed)
+    expected = np.empty(ids.shape)
+    for pixel in np.ndindex(ids.shape):
+        nearest = min(distance_to_border(ids, n, pixel) for n in np.unique(ids) if n)
+        expected[pixel] = 1 + 7 * np.exp(-((2 * nearest) ** 2) / (2 * 2.5**2))
+    weights = study.outline_weights(ids, w0=7.0, sigma=2.5)
+    assert weights.dtype == np.float32
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+
+
+def test_in_a_gap_one_pixel_wide_the_control_is_as_large_as_the_map_and_nowhere_smaller():
+    ids = np.repeat([[0, 0, 0, 1, 1, 1, 0, 2, 2, 2, 0, 0]], 12, 0)
+    gaps, all_outlines = (f(ids, w0=10.0, sigma=3.0) for f in (border_weights, study.outline_weights))
+    np.testing.assert_allclose(all_outlines[:, 6], gaps[:, 6])
+    assert (all_outlines >= gaps).all() and all_outlines[5, 2] > 8 > 3 > gaps[5, 2]
+
+
+def test_without_cells_the_control_is_1_everywhere():
+    np.testing.assert_array_equal(study.outline_weights(np.zeros((8, 9), int), 10.0, 3.0), 1.0)
+
+
+@pytest.mark.parametrize("variant", [*study.CONTROLS, "full", "no skips"])
+def test_every_network_of_the_study_starts_near_chance(variant):
+    training.set_seed(1)
+    model = study.build(study.STUDY.settings | (study.VARIANTS | study.CONTROLS)[variant])
+    images, labels = datasets.load("cells", "train")
+    logits = array(model(images[:2, ..., :1], training=True))
+    assert logits.shape == (2, 128, 128, 2)
+    assert float(MaskedCrossEntropy()(labels[:2], logits)) < 2 * np.log(2)
+
+
+def test_the_study_has_pictures_for_every_seed_and_a_row_for_every_variant():
+    seeds = [*map(int, study.SEEDS), study.RATE_SEED]
+    assert len(set(seeds)) == 4
+    assert max(seeds) * study.STUDY.settings["pictures"] <= len(datasets.load("cells", "train")[0])
+    assert sorted(study.ROWS) == sorted(study.VARIANTS | study.CONTROLS) and study.ROWS[0] == study.STARTER
+    assert set(study.STUDY.probed) <= set(study.STUDY.parts)
+    assert study.STUDY.settings["learning_rate"] in study.RATES
+
+
+@pytest.fixture
+def runs(monkeypatch, tmp_path):
+    """Stands in for the trainings of the study, whose Rand error is least at 4e-3; notes what they were."""
+    noted = []
+
+    def train(seed, settings):
+        noted.append((seed, settings))
+        return abs(np.log(settings["learning_rate"] / 4e-3)) / 10
+
+    monkeypatch.setattr(study, "train", train)
+    monkeypatch.setattr(study, "measure", lambda error, split: {"rand_error": error, "split": split})
+    monkeypatch.setattr(store, "scratch", lambda *key: tmp_path / key[1])
+    return noted
+
+
+def test_a_control_changes_one_thing_and_gets_the_best_learning_rate(runs):
+    settings = study.STUDY.settings
+    for part in ("outlines-1", "outlines-3"):
+        found = study.STUDY.run(part, settings)
+        assert found["learning_rate"] == 4e-3 and found["rates"]["0.004"] == 1
+        assert found["test"] == {"rand_error": 0, "split": "test"}
+    # One search for both, on the pictures of another seed; then a whole training each.
+    assert [seed for seed, _ in runs] == [study.RATE_SEED] * len(study.RATES) + [1, 3]
+    assert [s["learning_rate"] for _, s in runs] == [*study.RATES, 4e-3, 4e-3]
+    assert {s["epochs"] for _, s in runs[:-2]} == {study.RATE_EPOCHS}
+    assert runs[-1][1] == settings | {"weighted": "outlines", "learning_rate": 4e-3}
+    study.STUDY.run("starter-2", settings)
+    assert runs[-1] == (2, settings | {"network": "starter", "learning_rate": 4e-3})
+
+
+def test_the_other_parts_of_the_study_have_the_rate_that_they_share(runs):
+    assert list(study.STUDY.run("2", study.STUDY.settings)) == list(study.VARIANTS)
+    assert [seed for seed, _ in runs] == [2] * 5 and {s["learning_rate"] for _, s in runs} == {2e-3}
+    found = study.STUDY.run("rates", study.STUDY.settings)
+    assert list(found) == list(study.SEARCHED) and {len(row) for row in found.values()} == {len(study.RATES)}
+
+
+def with_controls(stored):
+    """A stored result with made-up parts of the controls and rates: those of `full`, at the largest rate."""
+    parts = {seed: stored["results"][seed] for seed in study.SEEDS}
+    falling = {str(rate): 0.5 + 0.1 * place for place, rate in enumerate(study.RATES)}
+    own = {"rates": falling, "learning_rate": study.RATES[-1]}
+    controls = {f"{c}-{s}": own | {"test": parts[s]["full"]} for c in study.CONTROLS for s in study.SEEDS}
+    return stored | {"results": parts | controls | {"rates": dict.fromkeys(study.SEARCHED, falling)}}
+
+
+def test_the_study_is_read_with_and_without_its_controls():
+    whole = with_controls(studies.load("unet"))
+    alone = whole | {"results": {seed: whole["results"][seed] for seed in study.SEEDS}}
+    assert list(study.table(whole)) == list(study.ROWS)
+    assert list(study.table(alone)) == [name for name in study.ROWS if name not in study.CONTROLS]
+    full = [whole["results"][seed]["full"]["merges"] for seed in study.SEEDS]
+    assert study.per_seed(whole, "merges")["outlines"] == study.per_seed(alone, "merges")["full"] == full
+    mean, spread = study.table(alone)["full"]["merges"]
+    assert mean == pytest.approx(np.mean(full)) and spread == pytest.approx(np.std(full, ddof=1))
+    assert study.rate_errors(alone) == {}
+    assert study.rate_errors(whole)["starter"][8e-3] == pytest.approx(0.1)
+    assert study.learning_rate(whole, "starter") == (8e-3, True)
+    assert study.learning_rate(whole, "full") == (2e-3, False)
+
+
+def test_the_report_of_the_study():
+    whole = with_controls(studies.load("unet"))
+    lines = study.report(whole).splitlines()
+    names = [line[:13].strip() for line in lines]
+    assert names[1:8] == list(study.ROWS) and lines[1].endswith("405,602") and lines[3].endswith("438,930")
+    assert max(map(len, lines)) <= 115
+    assert "outlines      merges +0.0 +0.0 +0.0, Rand error +0.00 +0.00 +0.00" in lines
+    assert " ".join(lines[-1].split()) == "no elastic 0.50 0.40 0.30 0.20 0.10 0.002"
+    assert any(line.startswith("starter") and line.endswith("0.008, the edge of the grid") for line in lines)
 
 
 # The exercises: wrong answers, and right ones of another form

@@ -141,7 +141,7 @@ def seams(errors: Mapping[int, np.ndarray]) -> None:
         blocks = error.reshape(height // 4, 4, width // 4, 4).max((1, 3))
         drawn = ax.imshow(np.log10(blocks.clip(1e-5)), interpolation="nearest", cmap="magma", vmin=-5, vmax=0)
         ax.set(title=f"{cut} cut off", xlabel=f"up to {error.max():.0e}", xticks=[], yticks=[])
-    scale = fig.colorbar(drawn, ax=axes, ticks=[-5, -3, -1, 0], label="error", shrink=0.9)
+    scale = fig.colorbar(drawn, ax=axes, ticks=[-5, -3, -1, 0], label="error of a logit", shrink=0.9)
     scale.set_ticklabels(["≤ $10^{-5}$", "0.001", "0.1", "1"])
     words = ", ".join(f"{cut} pixels: up to {error.max():.0e}" for cut, error in errors.items())
     plotting.show(

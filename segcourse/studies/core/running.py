@@ -54,6 +54,7 @@ def run(
             continue
         start = time.perf_counter()
         state["results"][part] = jsonable(study.run(part, study.settings))
+        _name_machines(state, part)
         state.get("probe", {}).pop(part, None)  # those of other parts stay
         state["seconds"] += time.perf_counter() - start
         write(path, _complete(state, study))
@@ -83,6 +84,15 @@ def _state(name, study, path):
     stored = json.loads(path.read_text())
     belongs = all(stored.get(key) == fresh[key] for key in ("version", "settings", "source"))
     return stored if belongs else fresh
+
+
+def _name_machines(state, new):
+    """Once the parts come from several machines, each says from which; `new` was measured on this one."""
+    parts, here = state["results"], environment()
+    before = state.get("environment", here)
+    if before != here or any("environment" in part for part in parts.values()):
+        for name, part in parts.items():
+            part.setdefault("environment", here if name == new else before)
 
 
 def _complete(state, study):
