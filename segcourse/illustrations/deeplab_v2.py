@@ -220,5 +220,5 @@ def photographs(maps: Mapping[str, np.ndarray], spec: LabelSpec) -> None:
         f"{name}, photograph {n}": ids for name, rows in maps.items() for n, ids in enumerate(rows, start=1)
     }
     count = len(pictures) // len(maps)
-    alt = f"Label maps that {' and '.join(maps)} predict for {count} validation photographs of CamVid."
+    alt = f"Label maps predicted by {' and '.join(maps)} for {count} validation photographs of CamVid."
     plotting.label_maps(pictures, spec, alt, rows=len(maps), height=2.7)
