@@ -48,7 +48,7 @@ def test_the_table_is_written_and_checked(root, monkeypatch, capsys):
     assert "make readme" in capsys.readouterr().out
     assert call(monkeypatch, root) == 0
     text = (root / "README.md").read_text()
-    row = "| [05](notebooks/05_parsenet.ipynb) | ParseNet: context | 2015 | there | 0 min "
+    row = "| [05](notebooks/05_parsenet.ipynb) | ParseNet: context | 2015 | there | 1 min "
     assert f"{row}| 71 s on 2 cores of a machine | `fcn` |\n" in text
     assert "| 07 | DeepLab v2 | 2016 | coming |" in text and "| 05 |" not in text
     assert text.startswith("# Title\n<!-- lessons -->\n| lesson |") and text.endswith("\nLast <!-- end -->\n")
@@ -58,10 +58,10 @@ def test_the_table_is_written_and_checked(root, monkeypatch, capsys):
 def test_a_lesson_in_two_sittings_has_two_numbers(root, monkeypatch):
     path = root / "notebooks" / "05_parsenet.ipynb"
     notebook = nbformat.read(path, 4)
-    notebook.cells.append(nbformat.v4.new_markdown_cell("# Second sitting\n" + "word " * 360))
+    notebook.cells.append(nbformat.v4.new_markdown_cell("# Second sitting\n" + "word " * 357))
     nbformat.write(notebook, path)
     call(monkeypatch, root)
-    assert "| there | 0 + 2 min |" in (root / "README.md").read_text()
+    assert "| there | 1 + 2 min |" in (root / "README.md").read_text()
 
 
 def test_the_comparison_is_written_best_first(root, monkeypatch):
