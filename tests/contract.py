@@ -115,6 +115,8 @@ CASES = (
     Case("deeplab_v2", {"width": 1 / 16, "backbone": "resnet18"}, 44_048_532),
     Case("deeplab_v2", {"width": 1 / 16, "backbone": "resnet50", "scales": (1.0,)}, variant="resnet50"),
     Case("deeplab_v2", {"width": 1 / 8, "backbone": "vgg16", "scales": (1.0,)}, variant="vgg16"),
+    Case("enet", {"width": 1 / 2}, 363_856),
+    Case("enet", {"width": 1 / 4, "decoder_activation": "prelu"}, variant="prelu", learning_rate=1e-2),
 )
 
 

@@ -9,6 +9,7 @@ import keras
 from segcourse.models.crf_rnn import crf_rnn
 from segcourse.models.deeplab_v1 import deeplab_v1
 from segcourse.models.deeplab_v2 import deeplab_v2
+from segcourse.models.enet import enet
 from segcourse.models.fcn import fcn8s, fcn16s, fcn32s
 from segcourse.models.parsenet import parsenet
 from segcourse.models.segnet import segnet, segnet_basic
@@ -25,6 +26,7 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     "segnet": segnet,
     "segnet_basic": segnet_basic,
     "deeplab_v2": deeplab_v2,
+    "enet": enet,
 }
 
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 LOSSES = ("cross-entropy", "focal", "dice")
 CLASS_WEIGHTS = ("median-frequency", "enet")
-ENET = 1.02  # Paszke et al. 2016, section 5.1: keeps the weights between 1.4 and 50
 
 
 def class_weights(name: str, masks: Iterable[np.ndarray], classes: int) -> np.ndarray:
@@ -21,17 +20,14 @@ def class_weights(name: str, masks: Iterable[np.ndarray], classes: int) -> np.nd
     Args:
         name: "median-frequency" (Eigen & Fergus 2015: median of the frequencies / frequency, as
             `segcourse.losses.median_frequency_weights`) or "enet" (Paszke et al. 2016: 1 / ln(1.02 + share of
-            the labelled pixels)).
+            the labelled pixels), as `segcourse.losses.log_frequency_weights`).
         masks: class ids [H, W] of any sizes, one after the other; 255 is void.
         classes: number of classes.
     """
     _known(name, CLASS_WEIGHTS, "class weights")
-    if name == "median-frequency":
-        from segcourse.losses import median_frequency_weights
+    from segcourse.losses import log_frequency_weights, median_frequency_weights
 
-        return median_frequency_weights(masks, classes)
-    counts = sum(np.bincount(mask.ravel(), minlength=256)[:classes] for mask in masks)
-    return np.where(counts > 0, 1 / np.log(ENET + counts / max(counts.sum(), 1)), 0.0)
+    return (median_frequency_weights if name == "median-frequency" else log_frequency_weights)(masks, classes)
 
 
 def loss(name: str, weights: Sequence[float] | None = None) -> "keras.losses.Loss":
