@@ -115,6 +115,8 @@ CASES = (
     Case("deeplab_v2", {"width": 1 / 16, "backbone": "resnet18"}, 44_048_532),
     Case("deeplab_v2", {"width": 1 / 16, "backbone": "resnet50", "scales": (1.0,)}, variant="resnet50"),
     Case("deeplab_v2", {"width": 1 / 8, "backbone": "vgg16", "scales": (1.0,)}, variant="vgg16"),
+    Case("linknet", {"width": 1 / 8}, 11_535_699, steps=120),
+    Case("linknet", {"width": 1 / 8, "join": "concat", "links": 3}, variant="concat", steps=120),
 )
 
 

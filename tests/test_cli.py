@@ -437,7 +437,7 @@ def test_bad_use_elsewhere(run, folder, tmp_path):
     model, out = run / "model.keras", tmp_path / "out"
     assert "Known: fcn32s" in call("train", "fcn99", "--data", folder, "--out", out, code=2)
     assert "Choose from toycam, camvid" in call("data", "get", "imagenet", code=2)
-    assert "Choose from camvid-deeplab-v2, camvid-parsenet" in call("study", "nothing", code=2)
+    assert "Choose from camvid-deeplab-v2, camvid-linknet" in call("study", "nothing", code=2)
     assert "does not exist" in call("predict", "no.keras", folder, "--out", out, code=2)
     assert "no image in it" in call("predict", model, folder, "--out", out, code=2)
     assert "must end in .tflite" in call("export", model, "--out", out, "--size", "64x64", code=2)

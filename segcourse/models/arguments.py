@@ -10,6 +10,7 @@ WEIGHTS = (None, "imagenet")  # None: from scratch
 FUSED = ("fc7", "conv5", "conv4", "conv3")  # what ParseNet can score
 NORMALIZATIONS = ("l2", "none")
 FUSIONS = ("late", "early")
+JOINS, LINKS = ("add", "concat"), (0, 1, 2, 3, 4)  # of LinkNet's bypasses: how, and how many
 
 
 def check_fcn(
@@ -72,3 +73,9 @@ def check_parsenet(
     check_known(given, {"normalization": NORMALIZATIONS, "fusion": FUSIONS, "weights": WEIGHTS})
     if rate < 1:
         raise ValueError(f"rate={rate} does not fit: a whole number from 1 up.")
+
+
+def check_linknet(input_shape: Sequence[int | None], join: str, links: int) -> None:
+    """Raise a `ValueError` unless the arguments are as `linknet` says."""
+    check_sides("linknet", input_shape, "its last maps have a 32nd of them")
+    check_known({"join": join, "links": links}, {"join": JOINS, "links": LINKS})

@@ -10,6 +10,7 @@ from segcourse.models.crf_rnn import crf_rnn
 from segcourse.models.deeplab_v1 import deeplab_v1
 from segcourse.models.deeplab_v2 import deeplab_v2
 from segcourse.models.fcn import fcn8s, fcn16s, fcn32s
+from segcourse.models.linknet import linknet
 from segcourse.models.parsenet import parsenet
 from segcourse.models.segnet import segnet, segnet_basic
 from segcourse.models.unet import unet
@@ -25,6 +26,7 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     "segnet": segnet,
     "segnet_basic": segnet_basic,
     "deeplab_v2": deeplab_v2,
+    "linknet": linknet,
 }
 
 

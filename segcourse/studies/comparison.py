@@ -45,6 +45,7 @@ NETWORKS = {
     "parsenet": {"options": {}, "width": 0.203125},
     "segnet": {"options": {}, "width": 0.171875},
     "deeplab_v2": {"options": {"backbone": "vgg16", "scales": (1.0,)}, "width": 0.15625},
+    "linknet": {"options": {}, "width": 0.6875},
 }
 SEEDS = (1, 2, 3)
 COSTS = "costs"
