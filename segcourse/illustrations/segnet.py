@@ -1,4 +1,4 @@
-"""Drawings of lesson 06: what pooling leaves of edges, a decoder at work, outlines over what is kept."""
+"""Drawings of lesson 06: what pooling leaves of edges, a decoder at work, curves, outlines over memory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from segcourse import plotting
+from segcourse.illustrations import studies
 from segcourse.plotting import OKABE_ITO
 
 if TYPE_CHECKING:
@@ -26,6 +27,15 @@ _SHORT = {
     "fcn-basic-no-addition": "no addition",
     "fcn-basic-no-reduction": "no reduction",
     "fcn-basic-no-addition-no-reduction": "neither",
+}
+# The colour, marker and dashes of each variant whose training is drawn.
+_BLUE, _ORANGE, _GREEN, _PINK, _AMBER, *_ = OKABE_ITO
+LOOKS = {
+    "starter-long": (_AMBER, "P", "-"),
+    "max-unpooling-long": (_BLUE, "o", "-"),
+    "bilinear-long": (_PINK, "D", ":"),
+    "fcn-basic-long": (_ORANGE, "s", "-"),
+    "fcn-basic-no-reduction-long": (_GREEN, "^", "--"),
 }
 _PLACES = ("all zero", "top left", "top right", "bottom left", "bottom right")
 
@@ -131,6 +141,11 @@ def learning(history: Mapping[str, Sequence[float]]) -> None:
         f"Loss and mIoU of SegNet-Basic over {steps[-1]} steps, in training and on validation. At the end: "
         f"{ends}.",
     )
+
+
+def curves(histories: Mapping[str, Mapping[str, Sequence]]) -> None:
+    """How variants of the study learned: see `studies.curves`."""
+    studies.curves(histories, LOOKS, f"Curves over {max(h['step'][-1] for h in histories.values())} steps")
 
 
 def unpooling(scene: np.ndarray, places: np.ndarray, sparse: np.ndarray, dense: np.ndarray) -> None:
