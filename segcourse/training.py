@@ -24,6 +24,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 import segcourse
+from segcourse.datasets.prompt import prompt
 from segcourse.optimizers import tuned
 
 BEST_NAME = "best.weights.h5"
@@ -233,15 +234,15 @@ def _check(model, data, epochs, validation, monitor, folder):
 
 
 def _run(model, data, start, epochs, steps, validation, hooks, batch_size, seed):
-    common = {"verbose": 0, "shuffle": False, "steps_per_epoch": steps}
-    common |= {"validation_data": validation, "validation_batch_size": batch_size}
+    validation = None if validation is None else _prompt(validation, batch_size)
+    common = {"verbose": 0, "shuffle": False, "steps_per_epoch": steps, "validation_data": validation}
     runner = _OneRun(hooks, add_history=True, model=model, epochs=epochs, steps=steps)
     runner.begin()
     if isinstance(data, tuple) or callable(data):
         for epoch in range(start, epochs):
-            batches = _epoch_of(data, epoch, batch_size, seed)
-            runner.params["steps"] = steps or _length(batches, batch_size)
-            model.fit(**batches, **common, initial_epoch=epoch, epochs=epoch + 1, callbacks=runner)
+            batches = _prompt(_epoch_of(data, epoch, seed), batch_size)
+            runner.params["steps"] = steps or _length(batches)
+            model.fit(batches, **common, initial_epoch=epoch, epochs=epoch + 1, callbacks=runner)
             if model.stop_training:
                 break
     else:
@@ -251,26 +252,35 @@ def _run(model, data, start, epochs, steps, validation, hooks, batch_size, seed)
                 "an uninterrupted run. Pass arrays or segcourse.datasets.epochs(...) for the same result.",
                 stacklevel=3,
             )
-        runner.params["steps"] = steps or _length({"x": data}, batch_size)
-        model.fit(data, **common, initial_epoch=start, epochs=epochs, callbacks=runner)
+        runner.params["steps"] = steps or _length(data)
+        model.fit(_prompt(data), **common, initial_epoch=start, epochs=epochs, callbacks=runner)
     runner.end()
 
 
-def _epoch_of(data, epoch: int, batch_size: int, seed: int) -> dict[str, Any]:
+def _epoch_of(data, epoch: int, seed: int):
     if callable(data):
-        return {"x": data(epoch)}
+        return data(epoch)
     images, labels = data
     order = np.random.default_rng((seed, epoch)).permutation(len(images))
-    return {"x": np.asarray(images)[order], "y": np.asarray(labels)[order], "batch_size": batch_size}
+    return np.asarray(images)[order], np.asarray(labels)[order]
 
 
-def _length(batches: dict[str, Any], batch_size: int) -> int | None:
+def _prompt(data, batch_size: int | None = None):
+    """Arrays or a `Dataset` as a `prompt` one; whatever else Keras takes, as it is."""
+    import tensorflow as tf
+
+    if isinstance(data, (tuple, list)):
+        with tf.device("CPU:0"):
+            data = tf.data.Dataset.from_tensor_slices(tuple(data)).batch(batch_size).prefetch(2)
+    return prompt(data) if isinstance(data, tf.data.Dataset) else data
+
+
+def _length(batches) -> int | None:
     """Batches in an epoch; None where the dataset does not know."""
     try:
-        count = len(batches["x"])
+        return len(batches)
     except TypeError:
         return None
-    return math.ceil(count / batch_size) if "y" in batches else count
 
 
 class _OneRun(keras.callbacks.CallbackList):

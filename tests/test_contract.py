@@ -135,6 +135,13 @@ def test_a_gradient_reaches_every_trainable_weight(case):
 
 
 @every_case
+def test_an_untrained_network_pays_about_the_loss_of_chance(case):
+    """A start that cripples one network decides any comparison with it."""
+    first = trained(case)[1][0]
+    assert 0.8 * np.log(CLASSES) < first < 1.5 * np.log(CLASSES), f"the first loss is {first:.2f}"
+
+
+@every_case
 def test_it_learns_one_image_by_heart(case):
     model, losses = trained(case)
     images, labels = one_image(case)

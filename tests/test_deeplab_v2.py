@@ -21,6 +21,7 @@ from segcourse.models.blueprint import blueprint, trainable
 from segcourse.models.deeplab_v1 import coarse
 from segcourse.models.deeplab_v2 import HEADS, aspp, at_scales, deeplab_v2
 from segcourse.studies import deeplab_v2 as study
+from segcourse.studies.core import reading
 
 RNG = np.random.default_rng(7)
 LESSON = ROOT / "notebooks" / "07_deeplab_v2.ipynb"
@@ -280,13 +281,14 @@ def stored_part(miou, rate=3e-3):
     return {
         **test,
         "learning_rate": rate,
+        "rates": {"0.0003": 0.1, "0.003": 0.1, "0.01": 0.1} | {str(rate): 0.2},
         "history": {"step": [80, 160], "loss": [2.0, 1.0 + miou], "val_miou": [0.1, miou]},
     }
 
 
 def test_what_the_lesson_reads_of_a_result_in_which_parts_are_missing():
-    parts = {f"largefov-{s}": stored_part(0.2 + 0.1 * int(s)) for s in study.SEEDS}
-    parts |= {f"aspp-l-{s}": stored_part(0.5, 1e-2) for s in study.SEEDS} | {"aspp-s-1": stored_part(0.9)}
+    parts = {f"largefov-{s}": stored_part(0.2 + 0.1 * int(s)) for s in reading.SEEDS}
+    parts |= {f"aspp-l-{s}": stored_part(0.5, 1e-2) for s in reading.SEEDS} | {"aspp-s-1": stored_part(0.9)}
     result = json.loads(json.dumps({"settings": study.STUDY.settings, "results": parts}))
     assert study.stored(result) == ("largefov", "aspp-l")
     assert study.per_seed(result, "before", "miou")["largefov"] == pytest.approx([0.3, 0.4, 0.5])
@@ -301,8 +303,8 @@ def test_what_the_lesson_reads_of_a_result_in_which_parts_are_missing():
 
 
 def test_the_report_of_a_result():
-    parts = {f"largefov-{s}": stored_part(0.2 + 0.1 * int(s)) for s in study.SEEDS}
-    parts |= {f"aspp-l-{s}": stored_part(0.5, 1e-2) for s in study.SEEDS}
+    parts = {f"largefov-{s}": stored_part(0.2 + 0.1 * int(s)) for s in reading.SEEDS}
+    parts |= {f"aspp-l-{s}": stored_part(0.5, 1e-2) for s in reading.SEEDS}
     result = {"settings": study.STUDY.settings, "results": parts}
     costs = {"starter": (1, 0.5), "largefov": (2, 1.25), "aspp-l": (3, 2.0)}
     lines = study.report(result, tuple(costs), costs, {"aspp-l": "68.96"}).splitlines()

@@ -5,16 +5,23 @@ import functools
 import keras
 import numpy as np
 import pytest
-from helpers import array, logits_of, noise, randomize, trainable_weights
+from helpers import ROOT, array, logits_of, noise, randomize, trainable_weights
 from scipy import ndimage
 
-from segcourse import models
+from segcourse import models, training
 from segcourse.encoders import vgg
 from segcourse.encoders.transfer import transplant
+from segcourse.exercises import NotYet
 from segcourse.layers.alignment import CoordMap, Crop, crop_offset
 from segcourse.layers.bilinear import Bilinear, bilinear_kernel
+from segcourse.losses import MaskedCrossEntropy
 from segcourse.models.fcn import fcn8s, fcn16s, fcn32s
+from segcourse.models.starter import small_network
+from segcourse.models.starter_variants import starter_variant, with_batch_normalization
+from segcourse.studies import fcn as study
+from segcourse.studies.core import fitting, reading, scoring
 
+LESSON = ROOT / "notebooks" / "01_fcn.ipynb"
 WIDTH = 1 / 64
 NETWORKS = {"fcn32s": fcn32s, "fcn16s": fcn16s, "fcn8s": fcn8s}
 every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
@@ -468,3 +475,228 @@ def test_an_fcn_starts_from_the_imagenet_weights(monkeypatch):
             classifier.get_layer(name).get_weights()[0].ravel(),
         )
     assert not model.get_layer("score_pool4").get_weights()[0].any()
+
+
+# The study
+
+
+def test_without_a_change_the_variant_is_the_starter():
+    ours, theirs = starter_variant(11), small_network(11, input_shape=(None, None, 3))
+    randomize(theirs)
+    ours.set_weights(theirs.get_weights())
+    np.testing.assert_array_equal(logits_of(ours, noise((32, 48))), logits_of(theirs, noise((32, 48))))
+
+
+def test_a_starter_variant_differs_in_what_it_says():
+    sizes = {name: starter_variant(11, **changes) for name, changes in study.STARTERS.items()}
+    kinds = {v: [type(layer).__name__ for layer in model.layers] for v, model in sizes.items()}
+    assert kinds["starter"].count("BatchNormalization") == kinds["starter-coarse"].count("ReLU") == 6
+    assert "BatchNormalization" not in kinds["starter-plain"] + kinds["starter-coarse-plain"]
+    assert "Conv2DTranspose" not in kinds["starter-coarse"] + kinds["starter-coarse-plain"]
+    assert kinds["starter-coarse"].count("Conv2D") == kinds["starter"].count("Conv2D") + 2  # equally deep
+    places = {v: model.get_layer("score").output.shape[1:3] for v, model in sizes.items()}
+    assert set(places.values()) == {(None, None)}
+    on = {
+        v: starter_variant(11, input_shape=(96, 128, 3), **changes) for v, changes in study.STARTERS.items()
+    }
+    assert on["starter-half"].get_layer("score").output.shape[1:3] == (48, 64)
+    assert on["starter-coarse"].get_layer("score").output.shape[1:3] == (12, 16)
+    assert on["starter-half"].count_params() < 0.27 * on["starter"].count_params()
+    assert {model.output_shape for model in on.values()} == {(None, 96, 128, 11)}
+
+
+def test_batch_normalization_is_put_between_each_convolution_and_its_relu():
+    model = fcn8s(classes=4, width=1 / 16, padding="same", fc6_size=3)
+    randomize(model, model.trainable_weights)
+    copy, images = with_batch_normalization(model), noise((64, 96))
+    norms = [layer.name for layer in copy.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert len(norms) == 15 and {"conv1_1_bn", "fc7_bn"} <= set(norms) and "score_fr_bn" not in norms
+    for (
+        layer
+    ) in copy.layers:  # with the stored statistics at their start it only divides by sqrt(1 + epsilon)
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_variance.assign(keras.ops.full_like(layer.moving_variance, 1 - layer.epsilon))
+    np.testing.assert_allclose(logits_of(copy, images), logits_of(model, images), rtol=1e-3, atol=1e-4)
+    assert not any(layer.trainable for layer in copy.layers if layer.name == "upscore8")
+    assert copy.get_layer("conv1_1").activation is keras.activations.linear
+    assert model.get_layer("conv1_1").activation is keras.activations.relu, "the original stays as it is"
+
+
+@pytest.mark.parametrize("variant", study.VARIANTS)
+def test_every_variant_starts_near_the_loss_of_chance(variant):
+    training.set_seed(1)
+    model = study.build(variant, study.stages(variant)[0], None, study.STUDY.settings)
+    labels = np.random.default_rng(1).integers(0, 11, (2, 96, 128), dtype=np.uint8)
+    loss = float(MaskedCrossEntropy()(labels, model(noise((96, 128), count=2), training=True)))
+    assert loss == pytest.approx(np.log(11), rel=0.15)
+
+
+def test_in_32s_fixed_the_scores_alone_learn():
+    model = study.build("32s-fixed", study.STAGES["32s-fixed"][0], None, study.STUDY.settings)
+    assert [w.path for w in model.trainable_weights] == ["score_fr/kernel", "score_fr/bias"]
+
+
+def test_the_stages_share_one_schedule_and_whole_rounds():
+    settings = study.STUDY.settings
+    for variant in study.VARIANTS:
+        shares = [stage.share for stage in study.stages(variant)]
+        assert sum(shares) == 1
+        for steps in (settings["steps"], settings["rate_steps"]):
+            assert all(share * steps % settings["round_steps"] == 0 for share in shares)
+    whole, rest = training.poly(0.1, 1000), study.schedule(0.1, 600, 1000)
+    at = [0, 1, 200, 399]
+    assert [float(rest(s)) for s in at] == pytest.approx([float(whole(600 + s)) for s in at], rel=1e-5)
+    assert [stage.factor for stage in study.STAGES["8s-falling"]] == pytest.approx([1, 1e-2, 1e-4])
+
+
+class Rounds:
+    """Stands in for `fitting.rounds` and notes the calls; the network's biases remember the last one."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, model, optimizer, data, settings, seed, steps, round_steps, folder, first):
+        rate = float(optimizer.learning_rate)
+        self.calls.append((model.name, first, steps, rate, folder))
+        self.inherited = model.get_layer("fc7").get_weights()[1][0]
+        model.get_layer("fc7").bias.assign(keras.ops.full_like(model.get_layer("fc7").bias, len(self.calls)))
+        return dict.fromkeys(("step", "loss", "val_loss", "val_miou", "lr"), [len(self.calls)])
+
+
+def test_a_stage_goes_on_from_the_one_before_and_is_shared(monkeypatch, tmp_path):
+    rounds = Rounds()
+    monkeypatch.setattr(fitting, "rounds", rounds)
+    arguments = (0.1, 2, 1600, {}, study.STUDY.settings, tmp_path)
+    model, history = study.train("8s", *arguments)
+    assert [call[:3] for call in rounds.calls] == [
+        ("fcn32s", 0, 800),
+        ("fcn16s", 800, 400),
+        ("fcn8s", 1200, 400),
+    ]
+    assert [call[3] for call in rounds.calls] == pytest.approx([0.1, 0.1 * 0.5**0.9, 0.1 * 0.25**0.9])
+    assert model.name == "fcn8s" and rounds.inherited == 2 and history["val_miou"] == [1, 2, 3]
+    assert set(history) == {"step", "loss", "val_loss", "val_miou"}
+    for variant in ("16s", "8s-falling", "32s"):
+        study.train(variant, *arguments)
+    folders = [call[4] for call in rounds.calls]
+    assert folders[0] == folders[3] == folders[6] == folders[9], "all begin with the same stage"
+    assert folders[1] == folders[4] and len(set(folders)) == 1 + 2 + 1 + 2 + 2
+    assert [call[3] for call in rounds.calls[7:9]] == pytest.approx([1e-3 * 0.5**0.9, 1e-5 * 0.25**0.9])
+    study.train("8s", 0.2, *arguments[1:])
+    assert rounds.calls[-3][4] not in folders, "another rate is another training"
+
+
+def stored(miou, rate=1e-3):
+    """A part of a stored result."""
+    test = dict.fromkeys(study.SCORES, 0.5) | {"miou": miou, "iou": [miou, 1 - miou]}
+    rings = [miou + 0.01 * ring for ring in range(len(scoring.RINGS) + 1)]
+    return {
+        "rates": {"0.0003": 0.1, "0.001": 0.2, "0.003": 0.1}
+        if rate == 1e-3
+        else {"0.001": 0.1, "0.003": 0.2},
+        "learning_rate": rate,
+        "history": {"step": [80, 160], "loss": [2.0, 1.0], "val_loss": [2.0, 1.1], "val_miou": [0.1, miou]},
+        "test": test | {"right_in_rings": rings},
+    }
+
+
+def test_what_the_lesson_reads_of_the_result():
+    mious = {"starter": 0.5, "32s": 0.3, "16s": 0.4, "8s": 0.45}
+    rates = {"16s": 3e-3}
+    parts = {
+        f"{v}-{s}": stored(m + 0.01 * int(s), rates.get(v, 1e-3)) for v, m in mious.items() for s in "123"
+    }
+    result = {"results": parts | {"8s-once-1": stored(0.9)}}
+    assert list(study.curves(result)) == ["starter", "32s", "16s", "8s"]
+    assert study.curves(result)["8s"]["val_miou"].shape == (3, 2)
+    assert study.class_iou(result)["8s"] == pytest.approx([0.47, 0.53])
+    assert study.gains(result, study.CLAIMS)["16s", "32s"] == pytest.approx([10, 10, 10])
+    assert study.gains(result, study.CLAIMS, "right_in_rings")["8s", "16s"] == pytest.approx(
+        np.full((3, 6), 5)
+    )
+    lines = study.report(result, ("starter", *study.PAPER), study.CLAIMS).splitlines()
+    assert lines[0].split() == ["percent", *study.SCORES] and lines[1].startswith("starter")
+    assert lines[6:8] == [
+        "16s minus 32s, mIoU, seed by seed: +10.0, +10.0, +10.0",
+        "8s minus 16s, mIoU, seed by seed: +5.0, +5.0, +5.0",
+    ]
+    assert "learning rate of 16s: 0.003, the edge of the grid" in lines and lines[-1].endswith("8s: 0.001")
+    assert reading.stored(result, study.VARIANTS) == ("starter", "32s", "16s", "8s")
+
+
+def test_costs_leave_the_fixed_kernels_out():
+    costs = study.costs(study.STUDY.settings, ("starter", "32s-fixed", "8s", "8s-once-norm"))
+    fixed, fcn8, normalized = (costs[v] for v in ("32s-fixed", "8s", "8s-once-norm"))
+    assert costs["starter"][0] == small_network(11).count_params()
+    assert fcn8[0] - fixed[0] == (128 + 64) * 11 + 2 * 11, "scores of pool4 and pool3"
+    assert normalized[1] == fcn8[1] and normalized[0] > fcn8[0] and 0.1 < costs["starter"][1] < fcn8[1] < 0.3
+
+
+def test_every_variant_is_compared():
+    named = {v for pair in (*study.CLAIMS, *study.SCHEDULES, *study.REASONS) for v in pair}
+    assert named == set(study.VARIANTS) and set(study.PAPER) < named
+    assert study.STUDY.parts[:2] == ("starter-1", "starter-plain-1") and len(study.STUDY.parts) == 39
+
+
+# The exercises: wrong answers, and right ones of another form
+
+TRAINED = """def fcn4s(**options):
+    options = {{"input_shape": (None, None, 3), "dropout": 0.5, "weights": None, **options}}
+    return _fcn("fcn4s", {skips}, **options)
+
+networks = [{first}(**options), fcn8s(**options)]
+for model in networks:
+    {take}
+    training.compile(model, keras.optimizers.Adam(1e-3), MaskedCrossEntropy())
+for model in networks{which}:
+    for _ in range(steps{more}):
+        model.train_on_batch(images, labels)
+return {result}"""
+TAKE = {"skips": "(4, 3, 2)", "first": "fcn4s", "take": "transplant(source, model)", "which": "", "more": ""}
+TAKE |= {"result": "networks"}
+BY_HAND = """coarse = fcn8s(**options)
+pool2, fused = coarse.get_layer("pool2").output, coarse.get_layer("fuse_pool3").output
+score = layers.Conv2D(fused.shape[-1], 1, kernel_initializer="zeros", name="score_pool2")(pool2)
+x, at = _upscore(fused, CoordMap(8, 3.5), 2, "same", "upscore_to_pool2")
+x = layers.Add()([Crop()([x, score]), score])
+x, _ = _upscore(x, at, 4, "same", "upscore4")
+finer = keras.Model(coarse.input, Crop()([x, coarse.input]))
+control = fcn8s(**options)
+for model in (finer, control):
+    transplant(source, model)
+    training.compile(model, "adam", MaskedCrossEntropy())
+    if steps:
+        model.fit(images, labels, epochs=steps, batch_size=len(images), verbose=0)
+return finer, control"""
+WRONG = [
+    (0, TRAINED.format(**TAKE | {"take": "pass"})),  # from fresh weights
+    (0, TRAINED.format(**TAKE | {"which": "[:1]"})),  # the control does not train
+    (0, TRAINED.format(**TAKE | {"which": "[:1]", "result": "[networks[0], source]"})),
+    (0, TRAINED.format(**TAKE | {"more": " + 1"})),
+    (0, TRAINED.format(**TAKE | {"first": "fcn8s"})),  # no third skip
+    (0, TRAINED.format(**TAKE | {"result": "networks[::-1]"})),
+    (0, BY_HAND.replace('kernel_initializer="zeros"', 'kernel_initializer="ones"')),
+    (0, "source.compile(keras.optimizers.Adam(1e-3), MaskedCrossEntropy())\nfor _ in range(steps):\n"
+        "    source.train_on_batch(images, labels)\nreturn source, source"),
+    (1, "fc7 = _pool_maps(pad)[5].conv(fc6_size)\nreturn crop_offset(_pool_maps(pad)[2], fc7.deconv(16, 8))"),
+    (1, "return 9"),
+    (1, "return crop_offset(_pool_maps(pad)[3], "
+        "_pool_maps(pad)[5].conv(fc6_size).deconv(4, 2).deconv(4, 2))"),  # pool3's
+]  # fmt: skip
+RIGHT = [
+    (0, TRAINED.format(**TAKE)),
+    (0, BY_HAND),
+    (1, "x = _pool_maps(pad)[5].conv(fc6_size)\nfor _ in range(3):\n    x = x.deconv(4, 2)\n"
+        "return crop_offset(_pool_maps(pad)[2], x)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("number", "body"), RIGHT)
+def test_a_right_answer_of_another_form_is_accepted(answer, number, body):
+    answer(number, body)
+
+
+@pytest.mark.parametrize(("number", "body"), WRONG)
+def test_a_wrong_answer_is_found(answer, number, body):
+    with pytest.raises(NotYet):
+        answer(number, body)

@@ -17,6 +17,7 @@ from segcourse.models import profile
 from segcourse.models.arguments import FUSED
 from segcourse.models.parsenet import Unpool, convolutions, parsenet
 from segcourse.studies import parsenet as study
+from segcourse.studies.core import reading
 
 SMALL = {"classes": 3, "width": 1 / 16}
 LESSON = ROOT / "notebooks" / "05_parsenet.ipynb"
@@ -259,18 +260,20 @@ def stored_part(miou, rate=1e-3):
     test = dict.fromkeys(study.SCORES, 0.5) | {"miou": miou, "iou": [miou, 1 - miou]}
     history = {"step": [50, 100], "loss": [2.0, 1.0 + miou]}
     lengths = {"start": {"fc7": [0, 1, 2, 3, 4]}, "end": {"fc7": [0, 1, 10 * miou, 30, 40]}}
-    return {"test": test, "learning_rate": rate, "history": history, "lengths": lengths, "scales": {}}
+    found = {"0.0001": 0.1, "0.001": 0.1, "0.01": 0.1} | {str(rate): 0.2}
+    chosen = {"rates": found, "learning_rate": rate}
+    return {"test": test, **chosen, "history": history, "lengths": lengths, "scales": {}}
 
 
 def test_what_the_lesson_reads_of_a_result_in_which_parts_are_missing():
-    parts = {f"fc7-{s}": stored_part(0.2 + 0.1 * int(s)) for s in study.SEEDS}
-    parts |= {f"raw-{s}": stored_part(0.5, 1.0) for s in study.SEEDS} | {"pool6-1": stored_part(0.9)}
+    parts = {f"fc7-{s}": stored_part(0.2 + 0.1 * int(s)) for s in reading.SEEDS}
+    parts |= {f"raw-{s}": stored_part(0.5, 1.0) for s in reading.SEEDS} | {"pool6-1": stored_part(0.9)}
     result = json.loads(json.dumps({"settings": study.STUDY.settings, "results": parts}))
     assert study.stored(result) == ("fc7", "raw")
     assert study.per_seed(result, "miou")["fc7"] == pytest.approx([0.3, 0.4, 0.5])
     assert study.table(result, ("pool6", "fc7"))["fc7"]["miou"] == pytest.approx((40.0, 10.0))
     assert study.class_iou(result)["fc7"][0] == pytest.approx([0.3, 0.7])
-    assert study.learning_rates(result) == {"fc7": (1e-3, False), "raw": (1.0, True)}
+    assert reading.learning_rates(result, study.VARIANTS) == {"fc7": (1e-3, False), "raw": (1.0, True)}
     assert study.medians(result, "fc7", "lengths", "end") == pytest.approx({"fc7": 4.0})
     steps, losses = study.curves(result, "loss", "fc7")
     assert steps == [50, 100] and losses[:, 1] == pytest.approx([1.3, 1.4, 1.5])
@@ -281,7 +284,7 @@ def test_the_report_tells_scores_gains_and_learning_rates():
     parts = {
         f"{v}-{s}": stored_part(least + 0.1 * int(s), rate)
         for v, (least, rate) in variants.items()
-        for s in study.SEEDS
+        for s in reading.SEEDS
     }
     lines = study.report({"settings": study.STUDY.settings, "results": parts}, list(variants)).splitlines()
     assert lines[1].split() == ["percent", *study.SCORES]

@@ -19,6 +19,8 @@ from segcourse.layers.windows import flat_indices
 from segcourse.models.fcn_basic import bilinear_upsampling, learned_upsampling
 from segcourse.models.segnet import DECODERS, segnet, segnet_basic
 from segcourse.models.segnet_decoders import encoder_storage
+from segcourse.studies import segnet as study
+from segcourse.studies.core import fitting
 
 LESSON = ROOT / "notebooks" / "06_segnet.ipynb"
 SIZES = [(2, 2), (4, 6), (45, 60), (23, 30), (5, 7), (6, 5), (1, 1), (3, 2)]
@@ -427,6 +429,99 @@ def test_the_weights_of_camvid(classes):
         labels = np.where(labels == 255, 11, labels)
     found = losses.median_frequency_weights(labels, classes)
     np.testing.assert_allclose(found, RECOMPUTED[classes], atol=6e-5)
+
+
+# The study
+
+
+@pytest.mark.parametrize("decoder", (study.STARTER, *study.COMPARED))
+def test_every_variant_starts_at_the_loss_of_chance(decoder):
+    model = study.build(decoder, study.STUDY.settings)
+    labels = np.random.default_rng(1).integers(0, 11, (2, 96, 128), dtype=np.uint8)
+    loss = float(losses.MaskedCrossEntropy()(labels, model(noise((96, 128), count=2), training=True)))
+    assert loss == pytest.approx(np.log(11), rel=1e-5)
+
+
+@every_decoder
+def test_fcn_basics_own_scores_start_at_zero(decoder):
+    model = segnet_basic(classes=11, width=1 / 16, decoder=decoder)
+    zero = not logits_of(model, noise((32, 32))).any()
+    assert zero == (decoder == "bilinear" or decoder.startswith("fcn"))
+
+
+@pytest.mark.parametrize("decoder", study.COMPARED)
+def test_from_zero_scores_everything_learns(decoder):
+    """After the first step, that is: a score that is zero passes no gradient on to what feeds it."""
+    model = study.build(decoder, {**study.STUDY.settings, "width": 1 / 8})
+    images, labels = noise((32, 32), count=2), np.random.default_rng(1).integers(0, 11, (2, 32, 32))
+    model.compile(keras.optimizers.Adam(1e-2), losses.MaskedCrossEntropy(), run_eagerly=True)
+    before = [w.copy() for w in model.get_weights()]
+    for _ in range(3):
+        model.train_on_batch(images, labels)
+    pairs = zip(model.weights, before, model.get_weights(), strict=True)
+    assert [w.path for w, old, new in pairs if "kernel" in w.path and np.array_equal(old, new)] == []
+
+
+def test_long_and_natural_variants_share_what_they_should(monkeypatch, tmp_path):
+    calls, places = [], []
+
+    def rounds(model, optimizer, data, settings, seed, steps, round_steps, folder, class_weights):
+        calls.append((float(optimizer.learning_rate), seed, steps, class_weights is not None))
+        near = -abs(np.log10(calls[-1][0] / 3e-3)) / 10
+        columns = ("step", "loss", "val_loss", "val_miou")
+        return dict.fromkeys(columns, [0.5 + near])
+
+    def scratch(name, *key):
+        places.append(key[:2])
+        return tmp_path / "-".join(map(str, key[:2]))
+
+    monkeypatch.setattr(fitting, "rounds", rounds)
+    monkeypatch.setattr(study.store, "scratch", scratch)
+    monkeypatch.setattr(study.scoring, "measure", lambda *_: {"miou": 0.5})
+    settings = study.STUDY.settings
+    short, long, natural = (study._run(f"fcn-basic{kind}-2", settings) for kind in ("", "-long", "-natural"))
+    grid = [(pytest.approx(rate), 0, 400) for rate in (1e-3, 3e-3, 1e-2)]
+    assert [call[:3] for call in calls[:3]] == [call[:3] for call in calls[5:8]] == grid
+    assert calls[3:5] == [(pytest.approx(3e-3), 2, 600, True), (pytest.approx(3e-3), 2, 2400, True)]
+    assert [call[3] for call in calls[5:]] == [False] * 4 and calls[-1][2] == 600
+    assert places == [("fcn-basic", True), ("fcn-basic", True), ("fcn-basic", False)]
+    assert short["rates"] == long["rates"] and short["learning_rate"] == natural["learning_rate"] == 3e-3
+
+
+def stored(miou):
+    """A part of a stored result."""
+    test = dict.fromkeys(study.SCORES, 0.5) | {"miou": miou}
+    history = {"step": [100, 200], "loss": [2.0, 1 - miou], "val_loss": [2, 1], "val_miou": [0.1, miou]}
+    rates = {"0.001": 0.1, "0.003": 0.2, "0.01": 0.1}
+    return {"rates": rates, "learning_rate": 3e-3, "history": history, "test": test}
+
+
+def test_what_the_lesson_reads_of_the_result():
+    mious = {"starter": 0.5, "max-unpooling": 0.4, "replication": 0.35, "max-unpooling-long": 0.6}
+    parts = {f"{v}-{s}": stored(m + 0.01 * int(s)) for v, m in mious.items() for s in "123"}
+    result = {"results": parts}
+    lines = study.report(result, {"max-unpooling": 0.92, "replication": 0.0}).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["starter", "max-unpooling", "replication"]
+    assert lines[1].split()[1:6] == ["–"] * 5 and lines[2].split()[1:6] == [
+        "0.9",
+        "82.7",
+        "62.0",
+        "47.7",
+        "35.8",
+    ]
+    assert lines[2].split()[-1] == "0.58" and "42.0 ± 1.0" in lines[2]
+    assert study.gains(result, study.CLAIMS) == {("max-unpooling", "replication"): pytest.approx([5, 5, 5])}
+    assert list(study.curves(result, tuple(study.LONGER))) == ["max-unpooling-long"]
+    assert study.per_seed(result, "miou")["replication"] == pytest.approx([0.36, 0.37, 0.38])
+
+
+def test_every_comparison_is_of_variants_that_are_trained():
+    pairs = (*study.CLAIMS, *study.LONG_CLAIMS)
+    assert {v for pair in pairs for v in pair} <= set(study.VARIANTS) and len(study.LONG_CLAIMS) == 3
+    assert set(study.COMPARED) < set(DECODERS) and len(study.STUDY.parts) == 3 * (9 + 2 + 5)
+    assert study.STUDY.parts[0] == "starter-1"
+    assert all(variant.times * study.STUDY.settings["steps"] % study.STUDY.settings["round_steps"] == 0
+               for variant in study.VARIANTS.values())  # fmt: skip
 
 
 # The exercises: wrong answers, and right ones of another form

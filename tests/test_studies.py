@@ -424,17 +424,14 @@ def test_a_stored_result_belongs_to_todays_code(name, request):
 
 def test_the_claim_of_fcn_can_be_read_from_the_stored_study():
     from segcourse.studies import fcn
+    from segcourse.studies.core import reading
 
     stored = studies.load("fcn")
-    assert len(stored["results"]) >= 3, "a claim needs at least three seeds"
-    table = fcn.table(stored)
-    assert list(table) == ["32s-fixed", "32s", "16s", "8s"]
-    for variant, row in table.items():
+    assert reading.stored(stored, fcn.VARIANTS) == fcn.VARIANTS, "a claim needs at least three seeds"
+    for variant, row in fcn.table(stored).items():
         for score, (mean, spread) in row.items():
-            values = [100 * result[variant][score] for result in stored["results"].values()]
-            assert mean == pytest.approx(sum(values) / len(values))
-            squares = sum((value - mean) ** 2 for value in values)
-            assert spread == pytest.approx((squares / (len(values) - 1)) ** 0.5)
+            values = [100 * part["test"][score] for part in reading.of(stored, variant)]
+            assert mean == pytest.approx(np.mean(values)) and spread == pytest.approx(np.std(values, ddof=1))
             assert 0 < mean < 100 and 0 <= spread < 25
         assert fcn.class_iou(stored)[variant].shape == (11,)
         assert np.nanmean(fcn.class_iou(stored)[variant]) == pytest.approx(row["miou"][0] / 100, abs=1e-6)

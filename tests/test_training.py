@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from segcourse import prediction, training
+from segcourse import datasets, prediction, training
 
 ROOT = Path(__file__).parent.parent
 CLASSES = 3
@@ -230,11 +230,27 @@ def test_one_trace_for_all_epochs_and_a_partial_batch():
 
 def test_arrays_are_shuffled_by_seed_and_epoch():
     images, labels = np.arange(30).reshape(30, 1, 1, 1), np.arange(30).reshape(30, 1, 1)
-    epochs = [training._epoch_of((images, labels), epoch, 4, seed=3) for epoch in (0, 1, 0)]
-    np.testing.assert_array_equal(epochs[0]["x"].ravel(), epochs[0]["y"].ravel())
-    np.testing.assert_array_equal(epochs[0]["x"], epochs[2]["x"])
-    assert (epochs[0]["x"] != epochs[1]["x"]).any()
-    assert sorted(epochs[1]["x"].ravel()) == list(range(30))
+    epochs = [training._epoch_of((images, labels), epoch, seed=3) for epoch in (0, 1, 0)]
+    np.testing.assert_array_equal(epochs[0][0].ravel(), epochs[0][1].ravel())
+    np.testing.assert_array_equal(epochs[0][0], epochs[2][0])
+    assert (epochs[0][0] != epochs[1][0]).any()
+    assert sorted(epochs[1][0].ravel()) == list(range(30))
+
+
+def test_no_data_set_is_tuned_while_it_runs(monkeypatch):
+    """The thread that does it would hold up the end of every epoch longer than about five seconds."""
+    found, fit = [], keras.Model.fit
+
+    def note(model, x, validation_data, **options):
+        found.extend(data.options().autotune.enabled for data in (x, validation_data))
+        return fit(model, x, validation_data=validation_data, **options)
+
+    monkeypatch.setattr(keras.Model, "fit", note)
+    images, labels = images_and_labels(8)
+    for data in ((images, labels), datasets.epochs(images, labels, 4), datasets.pipeline(images, labels, 4)):
+        training.fit(compiled(), data, epochs=1, batch_size=4, validation=(images, labels))
+    own = datasets.epochs(images, labels, 4)(0), datasets.pipeline(images, labels, 4)
+    assert found + [data.options().autotune.enabled for data in own] == [False] * 8
 
 
 def test_an_endless_dataset_goes_on_where_the_last_epoch_stopped():

@@ -15,6 +15,7 @@ import numpy as np
 
 from segcourse.datasets.errors import DataError
 from segcourse.datasets.labels import VOID
+from segcourse.datasets.prompt import prompt
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -193,7 +194,7 @@ def pipeline(
         return batches.dataset(steps)
     _check_arrays(images, labels, batch_size)
     with tf.device("CPU:0"):
-        return tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size).prefetch(2)
+        return prompt(tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size).prefetch(2))
 
 
 def epochs(
@@ -243,7 +244,8 @@ class _Batches:
     def dataset(self, steps: tf.data.Dataset) -> tf.data.Dataset:
         import tensorflow as tf
 
-        return steps.map(self._batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+        batches = steps.map(self._batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return prompt(batches.prefetch(2))
 
     def _make(self, step):
         import tensorflow as tf

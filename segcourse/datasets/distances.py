@@ -1,4 +1,4 @@
-"""How far every pixel lies from the objects of a picture."""
+"""How far every pixel lies from the objects of a picture, and from the outlines of a label map."""
 
 from __future__ import annotations
 
@@ -25,3 +25,21 @@ def two_nearest(instances: np.ndarray, reach: int) -> np.ndarray:
             distance = ndimage.distance_transform_edt(inside) + ndimage.distance_transform_edt(~inside)
             two[:, rows, columns] = np.sort([*two[:, rows, columns], distance], axis=0)[:2]
     return two
+
+
+def to_outline(labels: np.ndarray) -> np.ndarray:
+    """Distances of every pixel to the nearest pixel of another class, in pixels.
+
+    Args:
+        labels: integers [N, H, W].
+
+    Returns:
+        float64 [N, H, W], at least 1; infinite in a map of one class alone.
+    """
+    distance = np.full(labels.shape, np.inf)
+    for ids, out in zip(labels, distance, strict=True):
+        classes = np.unique(ids)
+        for c in classes if len(classes) > 1 else ():
+            inside = ids == c
+            out[inside] = ndimage.distance_transform_edt(inside)[inside]
+    return distance

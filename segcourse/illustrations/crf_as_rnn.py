@@ -61,8 +61,8 @@ def lattice(
             line = zip(point, spot, strict=True)
             ax.plot(*line, color=BLUE, linewidth=0.5 + 6 * share, alpha=0.5, zorder=2)
             box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-            middle = 0.42 * point + 0.58 * spot
-            ax.text(*middle, f"{share:.2f}", fontsize=8, ha="center", va="center", bbox=box)
+            middle = 0.55 * point + 0.45 * spot
+            ax.text(*middle, f"{share:.2f}", fontsize=8, ha="center", va="center", bbox=box, zorder=5)
     ax.scatter(*points.T, s=150, color=ORANGE, zorder=3, label="points (pixels)")
     ax.scatter(*spots.T, s=190, marker="s", color=BLUE, zorder=3, label="vertices in use")
     for places_of_names in (points, spots):
@@ -102,6 +102,8 @@ def one_value(spots: np.ndarray, states: Mapping[str, np.ndarray], result: np.nd
     axes[-1].set_title("slice", fontsize=10)
     fig.colorbar(bump, ax=axes[-1], shrink=0.7)
     plt.setp(axes, xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[-3, 0, 3])
+    axes[0].set_ylabel("second feature")
+    fig.supxlabel("first feature, in bandwidths; a dot is a vertex, its area what it holds", fontsize=10)
     alt = (
         "A single value in the plane: shared out over three vertices, spread along three axes in turn, and "
         "read off at all points: a hexagonal bump."
@@ -153,7 +155,7 @@ def miou_by_iterations(runs: Mapping[str, np.ndarray]) -> None:
         ax.fill_between(range(11), values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
         text.append(f"{name}: {mean[0]:.3f} without, {mean[5]:.3f} after 5, {mean[10]:.3f} after 10")
     ax.set(xlabel="iterations at test (0: the network alone)", ylabel="mIoU", xticks=range(11))
-    ax.legend()
+    ax.legend(title="bands: least to greatest seed")
     alt = (
         "Mean IoU over the number of iterations at test; a band from the smallest to the largest seed. "
         f"{'; '.join(text)}."

@@ -1,11 +1,33 @@
-"""Drawings of lesson 01: receptive fields, bilinear kernels, scores by band and seed, moved predictions."""
+"""Drawings of lesson 01: receptive fields, bilinear kernels, curves, gains by distance, moves."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from segcourse import plotting
+from segcourse.illustrations import studies
+
+# The colour, marker and dashes that a variant keeps through the lesson: a colour a family, skips or parts
+# taken away or changed by other dashes.
+_BLUE, _ORANGE, _GREEN, _PINK, _AMBER, _SKY, _BLACK = plotting.OKABE_ITO
+LOOKS = {
+    "32s": (_BLUE, "o", "-"),
+    "32s, trained on": (_BLUE, "o", ":"),
+    "16s": (_ORANGE, "s", "-"),
+    "8s": (_GREEN, "^", "-"),
+    "32s-fixed": (_PINK, "D", "-"),
+    "16s-falling": (_ORANGE, "s", ":"),
+    "8s-falling": (_GREEN, "^", ":"),
+    "8s-once": (_SKY, "v", "-"),
+    "8s-once-norm": (_SKY, "v", ":"),
+    "starter": (_AMBER, "P", "-"),
+    "starter-plain": (_AMBER, "P", ":"),
+    "starter-half": (_AMBER, "P", "--"),
+    "starter-coarse": (_BLACK, "X", "-"),
+    "starter-coarse-plain": (_BLACK, "X", ":"),
+}
 
 
 def receptive_fields(fields: Mapping[str, np.ndarray], sides: Mapping[str, int]) -> None:
@@ -40,40 +62,31 @@ def bilinear_kernels(kernels: Mapping[int, np.ndarray]) -> None:
     )
 
 
-def scores_by_band(widths: Sequence[int], bands: Mapping[str, Sequence[float]]) -> None:
-    """The mIoU close to outlines: a line a network over the half width of the band, on a logarithmic axis.
+def curves(histories: Mapping[str, Mapping[str, Sequence]]) -> None:
+    """How variants of FCN, or of lesson 00's network, learned: see `studies.curves`."""
+    studies.curves(histories, LOOKS, f"Curves over {max(h['step'][-1] for h in histories.values())} steps")
 
-    `widths` are in pixels, from small to large; `bands` are mIoU in 0..1, one a width, by the network's name.
+
+def gains_by_ring(limits: Sequence[int], gains: Mapping[tuple[str, str], np.ndarray]) -> None:
+    """How much more of the pixels one variant has right than another, by distance from true outlines.
+
+    `limits`: the distances in pixels at which the rings end, the last ring has what lies beyond; `gains`: by
+    the pair's names, in percent of a ring's pixels, [seeds, rings].
     """
-    fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
-    for (name, values), marker in zip(bands.items(), plotting.MARKERS, strict=False):
-        ax.plot(widths, values, marker=marker, label=name)
-    ax.set(xscale="log", xticks=widths, xticklabels=widths)
-    ax.minorticks_off()
-    ax.set(xlabel="half width of the band, pixels", ylabel="mIoU inside the band")
-    ax.legend()
-    words = "; ".join(f"{name} from {values[0]:.2f} to {values[-1]:.2f}" for name, values in bands.items())
-    plotting.show(
-        fig, f"mIoU inside bands around the true outlines, {widths[0]} to {widths[-1]} pixels: {words}."
-    )
-
-
-def scores_by_seed(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
-    """Scores of several variants, a dot a seed and a bar at the mean: one panel a score.
-
-    `scores` are in 0..1, one a seed: by the score's name, then by the variant's; the same variants in each.
-    """
-    fig, axes = plt.subplots(1, len(scores), figsize=(9, 3.2), layout="constrained")
+    names = [f"{low}–{high}" for low, high in pairwise(limits)]
+    names = [f"up to {limits[0]}", *names, f"over {limits[-1]}"]
+    fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
     words = []
-    for ax, (score, variants) in zip(axes, scores.items(), strict=True):
-        for row, values in enumerate(variants.values()):
-            ax.plot(values, [row] * len(values), "o", alpha=0.6)
-            ax.plot(np.mean(values), row, "k|", markersize=22)
-        ax.set(yticks=range(len(variants)), yticklabels=variants, xlabel=score)
-        ax.invert_yaxis()
-        means = ", ".join(f"{variant} {np.mean(values):.3f}" for variant, values in variants.items())
-        words.append(f"Mean {score}: {means}.")
-    plotting.show(fig, f"Scores of the variants, one dot a seed, a bar at the mean. {' '.join(words)}")
+    for (one, other), values in gains.items():
+        color, marker, dashes = LOOKS[one]
+        mean = values.mean(0)
+        ax.plot(names, mean, dashes, color=color, marker=marker, label=f"{one} minus {other}")
+        ax.fill_between(names, values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
+        words.append(f"{one} minus {other} " + ", ".join(f"{gain:+.1f}" for gain in mean))
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set(xlabel="distance from the nearest true outline, pixels", ylabel="more pixels right, %")
+    ax.legend()
+    plotting.show(fig, f"Gain in rings around true outlines, {', '.join(names)} pixels: {'; '.join(words)}.")
 
 
 def fit_of_moves(moves: Sequence[int], fits: Mapping[str, Sequence[float]], best: Mapping[str, int]) -> None:

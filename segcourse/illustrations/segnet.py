@@ -1,17 +1,19 @@
-"""Drawings of lesson 06: what pooling leaves of edges, a decoder at work, outlines over what is kept."""
+"""Drawings of lesson 06: what pooling leaves of edges, a decoder at work, curves, outlines over memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from segcourse import plotting
+from segcourse.illustrations import studies
 from segcourse.plotting import OKABE_ITO
 
 if TYPE_CHECKING:
@@ -25,6 +27,15 @@ _SHORT = {
     "fcn-basic-no-addition": "no addition",
     "fcn-basic-no-reduction": "no reduction",
     "fcn-basic-no-addition-no-reduction": "neither",
+}
+# The colour, marker and dashes of each variant whose training is drawn.
+_BLUE, _ORANGE, _GREEN, _PINK, _AMBER, *_ = OKABE_ITO
+LOOKS = {
+    "starter-long": (_AMBER, "P", "-"),
+    "max-unpooling-long": (_BLUE, "o", "-"),
+    "bilinear-long": (_PINK, "D", ":"),
+    "fcn-basic-long": (_ORANGE, "s", "-"),
+    "fcn-basic-no-reduction-long": (_GREEN, "^", "--"),
 }
 _PLACES = ("all zero", "top left", "top right", "bottom left", "bottom right")
 
@@ -132,6 +143,11 @@ def learning(history: Mapping[str, Sequence[float]]) -> None:
     )
 
 
+def curves(histories: Mapping[str, Mapping[str, Sequence]]) -> None:
+    """How variants of the study learned: see `studies.curves`."""
+    studies.curves(histories, LOOKS, f"Curves over {max(h['step'][-1] for h in histories.values())} steps")
+
+
 def unpooling(scene: np.ndarray, places: np.ndarray, sparse: np.ndarray, dense: np.ndarray) -> None:
     """A part of a scene and of one channel: its pooling indices, unpooled, and after the convolution.
 
@@ -150,15 +166,14 @@ def unpooling(scene: np.ndarray, places: np.ndarray, sparse: np.ndarray, dense: 
         reach = np.abs(values).max()
         drawn = ax.imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
         fig.colorbar(drawn, cax=ax.inset_axes([0.05, -0.16, 0.9, 0.07]), orientation="horizontal")
-    _bare(axes, ("scene, a part", "indices of pool1", "unpooled: sparse", "convolved: dense"))
+    _bare(axes, ("scene, a part", "indices of one channel", "unpooled: sparse", "convolved: dense"))
     handles = [Rectangle((0, 0), 1, 1, color=color) for color in colors]
     below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.02), "frameon": False}
     axes[1].legend(handles, _PLACES, ncols=2, fontsize=9, handlelength=1, columnspacing=1, **below)
     plotting.show(
         fig,
         "A part of the scene; the pooling indices of one channel, four colours, grey where a window was all "
-        "zero; the unpooled map, isolated points on white; and the same after the convolution, a map "
-        "without gaps.",
+        "zero; the unpooled map, isolated points on white; and a map after the convolution, without gaps.",
         dpi=85,
     )
 
@@ -180,14 +195,22 @@ def outlines(
     fig = Figure(figsize=(9.6, 3.8), layout="constrained")
     left, right = fig.subplots(1, 2)
     _draw_outlines(left, paper_kept, paper, gap=0.8)
+    looks = {
+        "SegNet-Basic, variants": _look("max-unpooling"),
+        "FCN-Basic, variants; bilinear": _look("fcn-basic"),
+    }
+    handles = [Line2D([], [], label=words, **look) for words, look in looks.items()]
+    left.legend(handles=handles, loc="lower right", fontsize=9)
     _draw_outlines(right, kept, ours, gap=1.2)
-    left.set(title="paper, CamVid test", xlabel="kept, MB (full width, 360×480)")
-    right.set(title="here, ToyCam test, one dot a seed", xlabel="kept, kB (a quarter of the width, 96×128)")
+    left.set(title="paper, CamVid test", xlabel="kept, MB, root scale (full width, 360×480)")
+    right.set(title="here, ToyCam test, one dot a seed", xlabel="kept, kB, root scale (width 1/4, 96×128)")
     left.set_xticks((0, 1, 2, 5, 10, 15))
     right.set_xticks((0, 10, 50, 100, 200))
     words = ", ".join(f"{_SHORT.get(n, n)} {kept[n]:.0f} kB {np.mean(v):.1f}" for n, v in ours.items())
     plotting.show(
-        fig, f"Boundary F1 over what a decoder keeps. Blue circles unpool or repeat. Here: {words}."
+        fig,
+        f"Boundary F1 over what a decoder keeps. Blue circles unpool or repeat, orange "
+        f"squares interpolate or learn to. Here: {words}.",
     )
 
 
@@ -195,9 +218,7 @@ def _draw_outlines(ax: Axes, kept: Mapping, points: Mapping, gap: float) -> None
     """One panel, highest decoder first; names of the same place stand `gap` percent apart."""
     lowest, most = {}, max(kept.values())
     for name, values in sorted(points.items(), key=lambda item: -np.mean(item[1])):
-        squares = "fcn" in name or name == "bilinear"
-        look = {"marker": "s" if squares else "o", "color": OKABE_ITO[int(squares)], "alpha": 0.7}
-        ax.plot([kept[name]] * len(values), values, linestyle="", **look)
+        ax.plot([kept[name]] * len(values), values, **_look(name))
         height = lowest[kept[name]] = min(np.mean(values), lowest.get(kept[name], np.inf) - gap)
         inward = kept[name] < most / 2
         side = {"ha": "left", "xytext": (7, 0)} if inward else {"ha": "right", "xytext": (-7, 0)}
@@ -205,6 +226,12 @@ def _draw_outlines(ax: Axes, kept: Mapping, points: Mapping, gap: float) -> None
         ax.annotate(text, (kept[name], height), va="center", fontsize=9, textcoords="offset points", **side)
     ax.set_xscale("function", functions=(lambda x: np.sign(x) * abs(x) ** 0.5, lambda x: np.sign(x) * x**2))
     ax.set(ylabel="boundary F1, %", xlim=(-most / 800, 1.15 * most), ylim=(min(lowest.values()) - gap, None))
+
+
+def _look(name: str) -> dict[str, Any]:
+    """Of a decoder's points: orange squares for FCN-Basic and bilinear interpolation, else blue circles."""
+    square = "fcn" in name or name == "bilinear"
+    return {"marker": "s" if square else "o", "color": OKABE_ITO[int(square)], "alpha": 0.7, "linestyle": ""}
 
 
 def photographs(maps: Mapping[str, np.ndarray], spec: LabelSpec) -> None:

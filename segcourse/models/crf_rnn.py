@@ -47,8 +47,8 @@ def crf_rnn(
     Args:
         input_shape: (H, W, 3), from 32 up or None. RGB, for the CRF compares colors.
         classes, width, padding, fc6_size, dropout, weights: as for `fcn8s`; the defaults are the paper's.
-        crf: dict of arguments for `MeanFieldRNN`, such as `{"sigma_xy": 40.0}`; its defaults are the paper's,
-            whose images have about 500x500 pixels.
+        crf: dict of arguments for `MeanFieldRNN`, such as `{"sigma_xy": 40.0}`; the defaults are the paper's
+            iterations, and the released code's bandwidths and weights for images of about 500x500 pixels.
 
     Returns:
         keras.Model: images [B, H, W, 3] 0..255 to float32 logits [B, H, W, C]. 134,378,207 trainable weights

@@ -1,7 +1,9 @@
 """FCN-Basic and what the paper leaves out of it: the rivals of SegNet-Basic's decoder (Table 1, lesson 06).
 
 Each decoder is built on SegNet-Basic's encoder. It upsamples twofold, four times, and may add the encoder's
-features of the same size on the way, all of them or reduced to one map a class.
+features of the same size on the way, all of them or reduced to one map a class. Whatever makes scores starts
+at zero, as in FCN: four maps of unlike size, added up, would otherwise cost twice or three times the loss of
+chance at first.
 """
 
 import keras
@@ -42,7 +44,7 @@ def fcn_decoder(pooled, classes, dropout, *, addition=True, reduction=True, lear
 
 
 def _scores(x, classes, name, dtype=None):
-    return layers.Conv2D(classes, 1, kernel_initializer="he_normal", name=name, dtype=dtype)(x)
+    return layers.Conv2D(classes, 1, kernel_initializer="zeros", name=name, dtype=dtype)(x)
 
 
 def learned_upsampling(x, like, name):

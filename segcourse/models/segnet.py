@@ -70,7 +70,7 @@ def unpooling_decoder(pooled, classes, dropout):
     return layers.Conv2D(classes, 1, kernel_initializer="he_normal", name="logits", dtype="float32")(x)
 
 
-DECODERS = {  # the rows of Table 1, and "replication", which section 3.1 of the paper names
+DECODERS = {  # the rows of Table 1, and "replication", the control
     "bilinear": partial(fcn_decoder, addition=False, learned=False),
     "max-unpooling": unpooling_decoder,
     "encoder-addition": partial(unpooling_rival, addition=True),

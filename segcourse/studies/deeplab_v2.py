@@ -23,14 +23,13 @@ from segcourse.models.deeplab_v1 import features
 from segcourse.models.deeplab_v2 import at_scales, deeplab_v2
 from segcourse.models.starter import small_network
 from segcourse.studies import Study, deeplab_v1_crf, vgg16_toycam
-from segcourse.studies.core import fitting, rates, scoring, store
+from segcourse.studies.core import fitting, rates, reading, scoring, store
 
 STARTER = "starter"  # lesson 00's network, from random weights
 HEADS = {"largefov": (6,), "aspp-s": (1, 2, 4, 6), "aspp-l": (3, 6, 9, 12)}
 STEP = "largefov-step"  # LargeFOV with the older schedule
 SCALES = {"largefov-scales": (0.5, 0.75, 1.0)}
 VARIANTS = (STARTER, *HEADS, STEP, *SCALES)
-SEEDS = ("1", "2", "3")
 SCORES = ("pixel_accuracy", "mean_accuracy", "miou", "boundary_f1")
 
 
@@ -117,23 +116,19 @@ def costs(settings: Mapping) -> dict[str, tuple[int, float]]:
 
 def stored(result: Mapping, variants: Sequence[str] = VARIANTS) -> tuple[str, ...]:
     """Those of the variants of which all seeds are stored."""
-    return tuple(v for v in variants if all(f"{v}-{seed}" in result["results"] for seed in SEEDS))
-
-
-def _seeds(result, variant):
-    return [result["results"][f"{variant}-{seed}"] for seed in SEEDS]
+    return reading.stored(result, variants)
 
 
 def per_seed(result: Mapping, when: str, score: str, variants: Sequence[str] = VARIANTS) -> dict[str, list]:
     """A score on the test scenes "before" or "after" the CRF: dict variant -> list over the seeds."""
-    return {v: [part[when][score] for part in _seeds(result, v)] for v in stored(result, variants)}
+    return reading.per_seed(result, variants, when, score)
 
 
 def table(
     result: Mapping, when: str = "before", variants: Sequence[str] = VARIANTS
 ) -> dict[str, dict[str, tuple[float, float]]]:
     """Mean and standard deviation over the seeds, in percent: dict variant -> score -> (mean, spread)."""
-    return scoring.table({score: per_seed(result, when, score, variants) for score in SCORES})
+    return reading.table(result, variants, SCORES, when)
 
 
 def class_iou(
@@ -158,28 +153,20 @@ def report(result: Mapping, variants: Sequence[str], costs: Mapping, paper: Mapp
         ours = "".join(f"{mean:7.1f} ± {spread:3.1f}" for mean, spread in cells) or "  not stored yet"
         lines.append(f"{name:16s}{ours:26s}{costs[name][1]:13.2f} G   {paper.get(name, '-')}")
     known = [name for name in stored(result, variants) if name != STARTER]
-    for when, (one, other) in itertools.product(tables, itertools.combinations(known, 2)):
-        pairs = per_seed(result, when, "miou", (one, other)).values()
-        gains = ", ".join(f"{100 * (b - a):+.1f}" for a, b in zip(*pairs, strict=True))
-        lines.append(f"{other} minus {one}, {when} the CRF, seed by seed: {gains}")
-    chosen = learning_rates(result, variants) if known else {}
-    for name, (rate, at_edge) in chosen.items():
-        lines.append(f"learning rate of {name}: {rate:g}{', the edge of the grid' if at_edge else ''}")
-    return "\n".join(lines)
+    pairs = [(other, one) for one, other in itertools.combinations(known, 2)]
+    for when in tables:
+        lines += reading.gains_text(reading.gains(result, pairs, when, "miou"), f"{when} the CRF")
+    return "\n".join(lines + reading.rates_text(learning_rates(result, variants) if known else {}))
 
 
 def curves(result: Mapping, variant: str) -> dict[str, np.ndarray]:
     """The training of a variant: dict "step" -> [rounds], "loss" and "val_miou" -> float [seeds, rounds]."""
-    histories = [part["history"] for part in _seeds(result, variant)]
-    columns = {key: np.array([history[key] for history in histories], float) for key in ("loss", "val_miou")}
-    return {"step": np.array(histories[0]["step"]), **columns}
+    return reading.curves(result, variant, "loss", "val_miou")
 
 
 def learning_rates(result: Mapping, variants: Sequence[str] = VARIANTS) -> dict[str, tuple[float, bool]]:
     """The chosen learning rates: dict variant -> (rate, whether it lies at the edge of the grid)."""
-    tried = result["settings"]["learning_rates"]
-    chosen = {v: _seeds(result, v)[0]["learning_rate"] for v in stored(result, variants)}
-    return {v: (rate, rate in (min(tried), max(tried))) for v, rate in chosen.items()}
+    return reading.learning_rates(result, variants)
 
 
 STUDY = Study(
@@ -201,7 +188,7 @@ STUDY = Study(
         "fixed": {"w_spatial": 1, "sigma_spatial": 2, "iterations": 10},
         "toycam_version": toycam.VERSION,
     },
-    parts=tuple(f"{variant}-{seed}" for seed in SEEDS for variant in VARIANTS),
+    parts=reading.parts(VARIANTS),
     run=_run,
     probed=("largefov-scales-1", "largefov-step-1"),
 )

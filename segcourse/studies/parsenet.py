@@ -26,7 +26,7 @@ from segcourse.layers.l2_normalization import L2Normalization
 from segcourse.models.parsenet import convolutions, parsenet
 from segcourse.models.starter import small_network
 from segcourse.studies import Study, vgg16_toycam
-from segcourse.studies.core import fitting, rates, scoring, store
+from segcourse.studies.core import fitting, rates, reading, scoring, store
 
 # Each fuses what the one before it does, and the map of its name.
 FUSED = {
@@ -45,7 +45,6 @@ NORMALIZED = {
 }
 STARTER = "starter"  # lesson 00's network, from random weights
 VARIANTS = (STARTER, *FUSED, *NORMALIZED)
-SEEDS = ("1", "2", "3")
 SCORES = ("pixel_accuracy", "mean_accuracy", "miou", "boundary_f1")
 SHARES = (0, 10, 50, 90, 100)  # percentiles of the lengths of a map's pixels, and of learned scales
 
@@ -139,16 +138,12 @@ def scales(model: keras.Model) -> dict[str, list[float]]:
 
 def stored(result: Mapping, variants: Sequence[str] = VARIANTS) -> tuple[str, ...]:
     """Those of the variants of which all seeds are stored."""
-    return tuple(v for v in variants if all(f"{v}-{seed}" in result["results"] for seed in SEEDS))
-
-
-def _seeds(result, variant):
-    return [result["results"][f"{variant}-{seed}"] for seed in SEEDS]
+    return reading.stored(result, variants)
 
 
 def per_seed(result: Mapping, score: str, variants: Sequence[str] = VARIANTS) -> dict[str, list]:
     """A score on the test scenes: dict variant -> list over the seeds."""
-    return {v: [part["test"][score] for part in _seeds(result, v)] for v in stored(result, variants)}
+    return reading.per_seed(result, variants, "test", score)
 
 
 def class_iou(result: Mapping, variants: Sequence[str] = VARIANTS) -> dict[str, np.ndarray]:
@@ -158,7 +153,7 @@ def class_iou(result: Mapping, variants: Sequence[str] = VARIANTS) -> dict[str, 
 
 def table(result: Mapping, variants: Sequence[str] = VARIANTS) -> dict[str, dict[str, tuple[float, float]]]:
     """Mean and standard deviation over the seeds, in percent: dict variant -> score -> (mean, spread)."""
-    return scoring.table({score: per_seed(result, score, variants) for score in SCORES})
+    return reading.table(result, variants, SCORES, "test")
 
 
 def report(result: Mapping, variants: Sequence[str] = VARIANTS) -> str:
@@ -167,38 +162,21 @@ def report(result: Mapping, variants: Sequence[str] = VARIANTS) -> str:
     The first variant is there to compare with: no gain over it is listed.
     """
     rows = table(result, variants)
-    lines = ["", f"{'percent':9s}" + "".join(f"{score:>17s}" for score in SCORES)]
-    for variant, row in rows.items():
-        lines.append(
-            f"{variant:9s}" + "".join(f"{mean:11.1f} ± {spread:3.1f}" for mean, spread in row.values())
-        )
-    miou = per_seed(result, "miou", variants)
-    for one, other in pairwise(list(rows)[1:]):
-        gains = ", ".join(f"{100 * (b - a):+.1f}" for a, b in zip(miou[one], miou[other], strict=True))
-        lines.append(f"{other} minus {one}, mIoU, seed by seed: {gains}")
-    for variant, (rate, at_edge) in learning_rates(result, variants).items():
-        lines.append(f"learning rate of {variant}: {rate:g}{', the edge of the grid' if at_edge else ''}")
-    return "\n".join(lines)
+    pairs = [(other, one) for one, other in pairwise(list(rows)[1:])]
+    lines = ["", *reading.table_text(rows)]
+    lines += reading.gains_text(reading.gains(result, pairs, "test", "miou"), "mIoU")
+    return "\n".join(lines + reading.rates_text(reading.learning_rates(result, variants)))
 
 
 def curves(result: Mapping, key: str, variant: str) -> tuple[list[int], np.ndarray]:
     """A column of the histories: (steps, values [seeds, rounds])."""
-    histories = [part["history"] for part in _seeds(result, variant)]
-    return histories[0]["step"], np.array([history[key] for history in histories], float)
-
-
-def learning_rates(result: Mapping, variants: Sequence[str] = VARIANTS) -> dict[str, tuple[float, bool]]:
-    """The chosen learning rates: dict variant -> (rate, whether it lies at the edge of the grid)."""
-    grid, found = result["settings"]["grid"], {}
-    for v in stored(result, variants):
-        rate, tried = _seeds(result, v)[0]["learning_rate"], grid["sgd" if v in NORMALIZED else "adam"]
-        found[v] = rate, rate in (min(tried), max(tried))
-    return found
+    found = reading.curves(result, variant, key)
+    return found["step"].tolist(), found[key]
 
 
 def medians(result: Mapping, variant: str, *keys: str) -> dict[str, float]:
     """The medians in "lengths" (at "start" or "end") or in "scales": dict map -> mean over the seeds."""
-    parts = _seeds(result, variant)
+    parts = reading.of(result, variant)
     for key in keys:
         parts = [part[key] for part in parts]
     return {name: float(np.mean([part[name][SHARES.index(50)] for part in parts])) for name in parts[0]}
@@ -220,7 +198,7 @@ STUDY = Study(
         "augment": fitting.COLORS_ONLY,
         "toycam_version": toycam.VERSION,
     },
-    parts=tuple(f"{variant}-{seed}" for seed in SEEDS for variant in VARIANTS),
+    parts=reading.parts(VARIANTS),
     run=_run,
     probed=("conv3-1", "raw-1"),
 )

@@ -64,6 +64,8 @@ def rounds(
     steps: int,
     round_steps: int,
     folder: Path,
+    class_weights: Sequence[float] | None = None,
+    first: int = 0,
 ) -> dict[str, list]:
     """Train for so many batches, in rounds after each of which the model is scored on val.
 
@@ -78,23 +80,27 @@ def rounds(
         seed: of the order of the pictures and of their views, which are drawn anew for each round.
         steps, round_steps: batches in all, and of a round.
         folder: for what an interrupted training keeps.
+        class_weights: of the loss.
+        first: batches of an earlier stage of the same training, whole rounds: this one goes on with the
+            batches, and with the count of steps, where that one has ended.
 
     Returns:
         the history by round, "val_miou" among it, and "step", the batches so far.
     """
     metrics = [ConfusionMatrix(model.output.shape[-1])]
-    training.compile(model, optimizer, MaskedCrossEntropy(), metrics=metrics)
+    loss = MaskedCrossEntropy(class_weights=class_weights)
+    training.compile(model, optimizer, loss, metrics=metrics)
     augment = datasets.Augment(**settings["augment"])
     batches = datasets.epochs(*data["train"], settings["batch"], augment=augment, seed=seed)
     history = training.fit(
         model,
-        lambda turn: batches(turn).take(min(round_steps, steps - turn * round_steps)),
+        lambda turn: batches(turn + first // round_steps).take(min(round_steps, steps - turn * round_steps)),
         epochs=math.ceil(steps / round_steps),
         validation=data["val"],
         folder=folder,
         monitor="epoch",  # the latest round counts as the best: no weights are chosen
     )
-    history["step"] = [min(turn * round_steps, steps) for turn in history["epoch"]]
+    history["step"] = [first + min(turn * round_steps, steps) for turn in history["epoch"]]
     return history
 
 

@@ -9,8 +9,10 @@ import numpy as np
 from keras import ops
 
 from segcourse import datasets, metrics, prediction
+from segcourse.datasets import distances
 
 BANDS = (1, 2, 4, 8, 16)  # pixels, half widths of the bands around true outlines
+RINGS = (1, 2, 4, 8, 16)  # pixels, where the rings around true outlines end
 
 
 def scores(
@@ -38,9 +40,36 @@ def measure(
     classes: int,
     bands: Sequence[int] = (),
     batch_size: int = 8,
+    rings: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """The `scores` of a network on a whole split."""
-    return scores(labels, prediction.predict(model, images, batch_size=batch_size), classes, bands)
+    """The `scores` of a network on a whole split; with `rings`, also `right_in_rings` under that name."""
+    predictions = prediction.predict(model, images, batch_size=batch_size)
+    result = scores(labels, predictions, classes, bands)
+    if rings:
+        result["right_in_rings"] = right_in_rings(labels, predictions, rings)
+    return result
+
+
+def right_in_rings(
+    labels: np.ndarray, predictions: np.ndarray, limits: Sequence[int], void: int = 255
+) -> list[float]:
+    """The share of pixels that are right, by their distance to the nearest true outline.
+
+    Unlike the bands of a trimap, which contain one another, no pixel is in two rings.
+
+    Args:
+        labels, predictions: integer ids [N, H, W]; pixels labelled `void` do not count.
+        limits: growing distances in pixels. The first ring reaches from an outline to the first, and so on;
+            the last has all that lies beyond the last limit.
+
+    Returns:
+        a share 0..1 for each ring, one more than `limits`; NaN for a ring without pixels.
+    """
+    ring = np.searchsorted(limits, distances.to_outline(labels))  # a limit itself is the inner ring's
+    valid = labels != void
+    counts = np.bincount(ring[valid], minlength=len(limits) + 1)
+    right = np.bincount(ring[valid & (labels == predictions)], minlength=len(limits) + 1)
+    return np.divide(right, counts, out=np.full(len(counts), np.nan), where=counts > 0).tolist()
 
 
 def on_photographs(
