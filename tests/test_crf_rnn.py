@@ -10,12 +10,15 @@ from helpers import ROOT, array, noise, randomize
 from scipy.special import softmax
 from test_exercises import SOLUTION, attempt, exercises
 
-from segcourse import training
+from segcourse import metrics, training
 from segcourse.exercises import NotYet
 from segcourse.layers.crf import dense_crf
 from segcourse.layers.crf.recurrent import MeanFieldRNN
+from segcourse.losses import MaskedCrossEntropy
 from segcourse.models.crf_rnn import crf_rnn, start_from_fcn8s, without_crf
 from segcourse.models.fcn import fcn8s
+from segcourse.studies import crf_rnn as study
+from segcourse.studies.core import fitting
 
 LAPTOP = {"classes": 3, "width": 1 / 32, "padding": "same", "fc6_size": 3}
 WIDTHS = {"sigma_spatial": 1.5, "sigma_xy": 4.0, "sigma_rgb": 60.0}
@@ -203,8 +206,52 @@ def test_it_computes_in_float32_under_mixed_precision():
 def test_config_round_trip():
     layer = MeanFieldRNN(2, 1, 1.5, 20.0, 7.0, 0.5, 4.0, name="crf")
     twin = MeanFieldRNN.from_config(layer.get_config())
-    assert twin.get_config() == layer.get_config()
+    assert twin.get_config() == layer.get_config() and not layer.per_class
+    assert MeanFieldRNN.from_config(MeanFieldRNN(per_class=True).get_config()).per_class
     assert layer.get_config()["sigma_rgb"] == 7.0 and layer.get_config()["iterations"] == 2
+
+
+# A weight for each class
+
+
+class ByVectors(MeanFieldRNN):
+    """The paper's section 4.3 as it is written: a vector of weights for each kernel."""
+
+    def build(self, input_shape):
+        classes = input_shape[0][-1]
+        for kernel in ("spatial", "bilateral"):
+            first = keras.initializers.Constant(getattr(self, f"{kernel}_weight"))
+            setattr(self, kernel, self.add_weight((classes,), first, name=kernel))
+        self.mu = self.add_weight((classes, classes), keras.initializers.Identity(-1.0), name="mu")
+
+    def step(self, scores, logits, filters):
+        near, like = (one(keras.ops.softmax(scores)) for one in filters)
+        message = self.spatial * near + self.bilateral * like
+        return logits - keras.ops.einsum("bhwk,lk->bhwl", message, self.mu)
+
+
+def trained(layer, steps=3):
+    """The layer's weights after some steps of Adam, a hundred times faster than a network would learn."""
+    logits, image = picture(batch=2)
+    labels = np.random.default_rng(3).integers(0, 3, logits.shape[:3])
+    inputs = [keras.Input(values.shape[1:]) for values in (logits, image)]
+    model = keras.Model(inputs, layer(inputs))
+    training.compile(model, keras.optimizers.Adam(1e-3), MaskedCrossEntropy(), lr_factors={layer.name: 100.0})
+    for _ in range(steps):
+        model.train_on_batch([logits, image], labels)
+    return [array(weight) for weight in layer.weights]
+
+
+def test_with_a_weight_for_each_class_it_learns_what_vectors_would():
+    arguments = {**WIDTHS, "spatial_weight": 1.0, "bilateral_weight": 2.0}
+    spatial, bilateral, mu = trained(MeanFieldRNN(**arguments, per_class=True))
+    wanted = trained(ByVectors(**arguments))
+    for found, vector in zip((spatial, bilateral), wanted, strict=False):
+        np.testing.assert_allclose(found, np.diag(vector), atol=1e-4)
+        assert np.ptp(vector) > 0.01, "the classes have learned weights of their own"
+    np.testing.assert_allclose(mu, wanted[2], atol=1e-4)
+    full = trained(MeanFieldRNN(**arguments))
+    assert all((weights[~np.eye(3, dtype=bool)] != 0).all() for weights in full)
 
 
 # Errors
@@ -267,6 +314,126 @@ def test_a_network_of_another_width_is_an_error():
 def test_unknown_weights_are_an_error():
     with pytest.raises(ValueError, match="weights='vgg' is unknown: None, 'imagenet'"):
         crf_rnn(**LAPTOP, weights="vgg")
+
+
+# The study
+
+
+def test_a_separate_crf_is_judged_as_lesson_02s():
+    images, labels = noise((24, 32), count=3), np.random.default_rng(1).integers(0, 3, (3, 24, 32))
+    network = fcn8s(**LAPTOP)
+    settings = {"search_scenes": 2, "search_iterations": 4, "batch": 1}
+    judge = study.SeparateCRF((images, labels), network, settings)
+    for xy, weight in ((4.0, 2.0), (4.0, 9.0), (2.0, 9.0)):  # the kernels of the first serve the second
+        crf = {"sigma_spatial": 1.5, "sigma_xy": xy, "sigma_rgb": 60.0}
+        found = judge(spatial_weight=1.0, bilateral_weight=weight, **crf)
+        options = {**crf, "w_spatial": 1.0, "w_bilateral": weight, "normalization": "after", "iterations": 4}
+        labels_of = [
+            array(dense_crf(one[None].astype("float32"), network(one[None]), **options)).argmax(-1)
+            for one in images[:2]
+        ]
+        counts = metrics.confusion_matrix(labels[:2], np.concatenate(labels_of), 3)
+        assert found == pytest.approx(metrics.scores(counts)["miou"], abs=1e-3)
+
+
+def test_what_is_trained():
+    settings = study.STUDY.settings
+    for trained_part, names in (("crf", {"crf"}), ("network", None), ("everything", None)):
+        model = crf_rnn(**LAPTOP, crf=WIDTHS)
+        student, factors = study.student(model, trained_part, settings)
+        layers = {weight.path.split("/")[0] for weight in student.trainable_weights}
+        assert layers == names if names else ("crf" in layers) == (trained_part == "everything")
+        assert (factors is None) == (trained_part == "network")
+
+
+def test_variants_begin_alike_and_learn_at_rates_of_their_own(monkeypatch, tmp_path):
+    calls = []
+    small = {"width": 1 / 32, "padding": "same", "fc6_size": 3}
+    settings = {**study.STUDY.settings, "network": small, "val_scenes": 2, "most_searched": 2}
+
+    def rounds(model, optimizer, data, settings, seed, steps, round_steps, folder, **options):
+        rate = float(optimizer.learning_rate)
+        calls.append((model.name, seed, steps, settings["batch"], pytest.approx(rate), options))
+        if model.name == "crf_rnn":
+            crf = model.get_layer("crf")
+            calls[-1] += (crf.training_iterations, crf.per_class)
+        columns = ("step", "loss", "val_loss", "val_miou", "seconds")
+        return dict.fromkeys(columns, [1 - abs(np.log10(rate / settings["learning_rates"][1]))])
+
+    def load(name, split):
+        return noise((32, 32), count=2), np.random.default_rng(0).integers(0, 11, (2, 32, 32), "uint8")
+
+    monkeypatch.setattr(fitting, "rounds", rounds)
+    monkeypatch.setattr(study.datasets, "load", load)
+    monkeypatch.setattr(study.store, "scratch", lambda *key: tmp_path / "-".join(map(str, key[:3]))[:40])
+    monkeypatch.setattr(study.vgg16_toycam, "classifier", lambda width: fcn8s(classes=11, **small))
+    part = study._run("joint-per-class-2", settings)
+    *trials, last = [call for call in calls if call[0] == "crf_rnn"]
+    assert [call[:5] for call in trials] == [("crf_rnn", 0, 100, 4, rate) for rate in (3e-4, 1e-3, 3e-3)]
+    assert last == ("crf_rnn", 2000, 200, 4, 1e-3, {"lr_factors": {"crf": 100.0}}, 5, True)
+    assert ("fcn8s", 2, 800, 8, 1e-3, {}) in calls and part["learning_rate"] == 1e-3
+    assert len(part["miou"]) == 11 and set(part["crf"]) == set(study.SEARCHED) and len(part["search"]) == 2
+    calls.clear()
+    study._run("joint-10-2", settings)
+    assert [call[6] for call in calls if call[0] == "crf_rnn"] == [5, 5, 5, 10], "its rate is that of 'joint'"
+    calls.clear()
+    part = study._run("starter-2", settings)
+    assert [call[2:5] for call in calls] == [*((300, 8, rate) for rate in (3e-4, 1e-3, 3e-3)), (900, 8, 1e-3)]
+    assert len(part["search"]) == 2 and {"0", "10"} <= set(map(str, part["iterations"]))
+
+
+def stored(mious, seed):
+    """A part of a stored result: mIoU after 0 and 10 iterations, and a search from 1 to 3/2 and back."""
+    scores = {
+        t: dict.fromkeys(study.SCORES, 0.5) | {"miou": m}
+        for t, m in zip(("0", "5", "10"), mious, strict=True)
+    }
+    first = dict.fromkeys(study.SEARCHED, 1.0)
+    around = [{**first, name: value} for name in first for value in (1.5, 0.6667)]
+    rates = {"0.0001": 0.1, "0.0003": 0.2, "0.001": 0.1}
+    return {
+        "rates": rates,
+        "learning_rate": 3e-4,
+        "search": [{**row, "miou": 0.1} for row in around[: 10 - seed % 2]] + [{**first, "miou": 0.2}],
+        "miou": np.linspace(mious[0], mious[2], 11).tolist(),
+        "iterations": scores,
+        "crf": dict.fromkeys(study.SEARCHED, 2.0),
+        "compatibility": (-np.eye(3)).tolist(),
+        "spatial_weights": (np.eye(3) * 3.0).tolist(),
+        "bilateral_weights": np.full((3, 3), 2.0).tolist(),
+    }
+
+
+def test_what_the_lesson_reads_of_the_result():
+    mious = {"starter": (0.6, 0.6, 0.62), "network": (0.4, 0.44, 0.45), "joint": (0.4, 0.5, 0.55)}
+    result = {
+        "results": {f"{v}-{s}": stored(np.add(m, s / 100), s) for v, m in mious.items() for s in (1, 2, 3)},
+        "settings": {"search_factor": 1.5},
+    }
+    rows = study.table(result)
+    assert list(rows) == ["starter", "starter + separate CRF", "network", "network + separate CRF",
+                          "joint, full matrices", "joint, 5 at test"]  # fmt: skip
+    assert rows["network + separate CRF"]["miou"] == pytest.approx((47, 1))
+    gained = study.gains(result)
+    assert gained["joint, full matrices", "network + separate CRF"] == pytest.approx([10, 10, 10])
+    assert len(gained) == 5 and study.by_iterations(result)["joint"].shape == (3, 11)
+    report = study.report(result)
+    assert "network + separate CRF minus network, mIoU, seed by seed: +5.0, +5.0, +5.0" in report
+    lines = [line for line in report.splitlines() if line.startswith("separate CRF of network")]
+    assert [line.endswith("inside") for line in lines] == [False, True, False]
+    mean, same = study.learned_changes(result)["spatial"]
+    np.testing.assert_allclose(mean, np.eye(3) - 1 / 3, atol=1e-6)
+    assert same.all()
+
+
+def test_every_row_is_of_a_variant_and_every_claim_of_rows():
+    assert {variant for variant, _ in study.ROWS.values()} == set(study.VARIANTS)
+    assert {row for pair in study.CLAIMS for row in pair} == set(study.ROWS)
+    assert study.STUDY.parts[0] == "starter-1" and len(study.STUDY.parts) == 18
+    assert all(v.rate_of is None or v.rate_of in study.VARIANTS for v in study.VARIANTS.values())
+    settings = study.STUDY.settings
+    pictures = settings["start"]["steps"] * settings["start"]["batch"] + settings["steps"] * settings["batch"]
+    assert settings["starter"]["steps"] * settings["starter"]["batch"] == pictures
 
 
 # The exercises: wrong answers, and right ones of another form

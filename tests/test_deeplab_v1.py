@@ -12,9 +12,12 @@ from segcourse.encoders.transfer import transplant
 from segcourse.encoders.vgg import vgg16
 from segcourse.exercises import NotYet
 from segcourse.layers.padding import PadToGrid
+from segcourse.losses import MaskedCrossEntropy
 from segcourse.models.deeplab_v1 import VARIANTS, coarse, deeplab_v1, features, shrink
 from segcourse.models.fcn import fcn8s
+from segcourse.studies import deeplab_v1 as study
 from segcourse.studies import deeplab_v1_crf
+from segcourse.studies.core import fitting
 
 WIDTH = 1 / 64
 LESSON = ROOT / "notebooks" / "02_deeplab_v1.ipynb"
@@ -313,6 +316,113 @@ def test_accuracy_by_distance_against_a_loop():
     assert found.keys() == counts.keys()
     for ring, right in counts.items():
         np.testing.assert_allclose(found[ring], [np.mean(right), len(right) / total])
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """The study's settings, and random weights in the place of the start that its networks share."""
+    settings, training_of_start = study.STUDY.settings, study.start
+    monkeypatch.setattr(study, "start", lambda *_: study.without_field_of_view(settings))
+    return settings | {"start": training_of_start}
+
+
+@pytest.mark.parametrize("name", [*study.LARGE, "small-largefov-rate1"])
+def test_every_variant_of_the_study_starts_near_the_loss_of_chance(name, untrained):
+    model = study.build(study.VARIANTS[name], 1, {}, untrained)
+    labels = np.random.default_rng(1).integers(0, 11, (2, 96, 128), dtype=np.uint8)
+    loss = float(MaskedCrossEntropy()(labels, model(noise((96, 128), count=2), training=True)))
+    assert loss == pytest.approx(np.log(11), rel=0.15 if name == "starter" else 1e-5)
+
+
+def test_the_variants_are_table_2s():
+    fields = {name: variant.field_of_view for name, variant in study.TABLE_2.items()}
+    assert fields == {"4x4-rate4": 128, "4x4-rate8": 224, "7x7-rate4": 224, "largefov-rate12": 224}
+    assert {n: v.field_of_view for n, v in study.RATES.items()} == {
+        "largefov-rate1": 48,
+        "largefov-rate4": 96,
+        "largefov-rate12": 224,
+    }
+    costs = study.costs(study.STUDY.settings, ["4x4-rate4", "4x4-rate8", "largefov-rate1", "largefov-rate12"])
+    assert costs["4x4-rate4"] == costs["4x4-rate8"] and costs["largefov-rate1"] == costs["largefov-rate12"]
+    assert costs["largefov-rate1"][0] < 0.4 * costs["4x4-rate4"][0]
+    named = {v for pair in (*study.CLAIMS, *study.RATE_CLAIMS, *study.SMALL_CLAIMS) for v in pair}
+    assert named == set(study.VARIANTS)
+    assert study.STUDY.parts[0] == "starter-1" and len(study.STUDY.parts) == 3 * 10
+
+
+def test_the_study_trains_on_every_8th_pixel_and_scores_all(monkeypatch, untrained, tmp_path):
+    calls = []
+
+    def rounds(model, optimizer, data, settings, seed, steps, round_steps, folder, prepare):
+        batch = data["train"][0][:2], data["train"][1][:2]
+        taken = batch if prepare is None else prepare(*batch)
+        calls.append(
+            (model.name, float(optimizer.learning_rate), seed, steps, taken[1].shape, data["val"][1].shape)
+        )
+        columns = ("step", "loss", "val_loss", "val_miou", "seconds")
+        return dict.fromkeys(columns, [1 - abs(np.log10(calls[-1][1] / 1e-3))])
+
+    def load(name, split, size):
+        return noise(size, count=3), np.random.default_rng(0).integers(0, 11, (3, *size), "uint8")
+
+    monkeypatch.setattr(fitting, "rounds", rounds)
+    monkeypatch.setattr(study.datasets, "load", load)
+    monkeypatch.setattr(study.store, "scratch", lambda *key: tmp_path / key[1])
+    part = study._run("small-largefov-rate4-3", untrained)
+    short, whole = untrained["rate_steps"], untrained["steps"]
+    coarse_labels = ((2, 12, 16), (3, 12, 16))
+    assert calls == [
+        *(("coarse", pytest.approx(rate), 0, short, *coarse_labels) for rate in (3e-4, 1e-3, 3e-3)),
+        ("coarse", pytest.approx(1e-3), 3, whole, *coarse_labels),
+    ]
+    assert part["learning_rate"] == 1e-3 and 0 <= part["test"]["miou"] <= 1
+    calls.clear()
+    monkeypatch.setitem(study.VARIANTS, "small-starter", study.Variant(None, scenes="small"))
+    study._run("small-starter-1", untrained)
+    assert [call[4:] for call in calls] == 4 * [((2, 96, 128), (3, 96, 128))]
+    more = untrained["start_steps"]
+    assert [call[3] for call in calls] == [*3 * [round(short * (1 + more / whole))], whole + more]
+    calls.clear()
+    data = {split: load("toycam", split, (96, 128)) for split in ("train", "val")}
+    monkeypatch.setattr(study, "classifier", lambda settings: vgg16((96, 96, 3), 11, settings["width"]))
+    source = untrained["start"]("small", data, study.STUDY.settings)
+    assert calls == [("without_field_of_view", pytest.approx(1e-3), 0, more, *coarse_labels)]
+    assert source(noise((96, 128), count=1)).shape == (1, 12, 16, 11)
+
+
+def test_what_the_lesson_reads_of_the_result():
+    mious = {"starter": 0.5, "4x4-rate4": 0.3, "4x4-rate8": 0.4, "largefov-rate12": 0.45,
+             "largefov-rate4": 0.4, "small-largefov-rate1": 0.2}  # fmt: skip
+    test, rates = dict.fromkeys(study.SCORES, 0.5), {"0.0003": 0.1, "0.001": 0.2, "0.003": 0.1}
+    history = {"step": [100, 200], "loss": [2, 1], "val_loss": [2, 1], "val_miou": [0.1, 0.2]}
+    parts = {
+        f"{name}-{seed}": {
+            "test": test | {"miou": miou + int(seed) / 100, "iou": [miou, miou]},
+            "history": history,
+            "rates": rates,
+            "learning_rate": 1e-3,
+        }
+        for name, miou in mious.items()
+        for seed in "123"
+    }
+    result = {"results": parts, "settings": study.STUDY.settings}
+    lines = study.report(result, tuple(study.LARGE), study.CLAIMS).splitlines()
+    assert [line.split()[0] for line in lines[1:5]] == [
+        "starter",
+        "4x4-rate4",
+        "4x4-rate8",
+        "largefov-rate12",
+    ]
+    assert lines[1].split()[10] == "-" and lines[2].split()[10] == "128"
+    assert "4x4-rate8 minus 4x4-rate4, mIoU, seed by seed: +10.0, +10.0, +10.0" in lines
+    assert study.by_rate(result) == {
+        "240x320": {4: pytest.approx([0.41, 0.42, 0.43]), 12: pytest.approx([0.46, 0.47, 0.48])},
+        "96x128": {1: pytest.approx([0.21, 0.22, 0.23])},
+    }
+    assert study.curves(result, tuple(study.RATES))["largefov-rate4"]["val_miou"].shape == (3, 2)
+    steps = {v: curve["step"].tolist() for v, curve in study.curves(result, ["starter", "4x4-rate4"]).items()}
+    assert steps == {"starter": [100, 200], "4x4-rate4": [700, 800]}, "those of the shared start count"
+    assert study.class_iou(result)["starter"] == pytest.approx([0.5, 0.5])
 
 
 # The exercises: wrong answers, and right ones of another form

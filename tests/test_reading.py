@@ -8,7 +8,7 @@ import pytest
 
 from segcourse import training
 from segcourse.datasets import distances
-from segcourse.studies.core import fitting, rates, reading, scoring
+from segcourse.studies.core import coordinates, fitting, rates, reading, scoring
 
 # Climbing
 
@@ -59,6 +59,27 @@ def test_a_rate_at_which_the_training_diverges_bounds_the_grid(tmp_path):
     hill = Hill(1.0, diverges_from=1e-2)
     found = rates.climb(GRID, 9, tmp_path / "new", hill)
     assert found["0.01"] == 0.0 and rates.best_rate(found) == 3e-3 and hill.tried == [*GRID, 1e-2]
+
+
+@pytest.mark.parametrize("top", [(1.0, 1.0), (20.0, 0.1), (0.02, 3.0)])
+def test_coordinates_climb_until_the_best_lies_inside(top):
+    def score(a, b):  # a ridge that runs across: both have to move
+        x, y = np.log(a / top[0]), np.log(b / top[1])
+        return -(x**2) - y**2 - x * y
+
+    found = coordinates.climb({"a": 1.0, "b": 1.0}, 2.0, 200, score)
+    best = max(found, key=lambda row: row["miou"])
+    assert best["a"] == pytest.approx(top[0], rel=0.6) and best["b"] == pytest.approx(top[1], rel=0.6)
+    assert coordinates.is_inside(found, 2.0)
+    points = [(row["a"], row["b"]) for row in found]
+    assert points[0] == (1.0, 1.0) and len(set(points)) == len(points), "nothing is tried twice"
+    assert all(row["miou"] == pytest.approx(score(row["a"], row["b"]), abs=1e-2) for row in found)
+
+
+def test_a_climb_of_coordinates_is_bounded_and_says_where_it_ended():
+    found = coordinates.climb({"a": 1.0, "b": 1.0}, 2.0, 6, lambda a, b: a)
+    assert len(found) == 6 and not coordinates.is_inside(found, 2.0)
+    assert len(coordinates.climb({"a": 1.0}, 2.0, 1, lambda a: a)) == 1
 
 
 def test_an_interrupted_climb_goes_on_and_ends_alike(tmp_path):

@@ -144,9 +144,9 @@ def _class_legend(fig: Figure, spec: LabelSpec) -> None:
 def miou_by_iterations(runs: Mapping[str, np.ndarray]) -> None:
     """Mean IoU over the number of iterations at test: the mean of the seeds, and a band around all of them.
 
-    `runs`: name -> mIoU in 0..1, [seeds, 11], after 0, 1, ... 10 iterations; four of them at most.
+    `runs`: name -> mIoU in 0..1, [seeds, 11], after 0, 1, ... 10 iterations; six of them at most.
     """
-    looks = ((BLUE, "o"), (GREEN, "s"), (ORANGE, "D"), (PINK, "^"))
+    looks = (("black", "x"), (BLUE, "o"), (GREEN, "s"), (ORANGE, "D"), (AMBER, "v"), (PINK, "^"))
     fig, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
     text = []
     for (name, values), (color, marker) in zip(runs.items(), looks, strict=False):
@@ -155,7 +155,7 @@ def miou_by_iterations(runs: Mapping[str, np.ndarray]) -> None:
         ax.fill_between(range(11), values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
         text.append(f"{name}: {mean[0]:.3f} without, {mean[5]:.3f} after 5, {mean[10]:.3f} after 10")
     ax.set(xlabel="iterations at test (0: the network alone)", ylabel="mIoU", xticks=range(11))
-    ax.legend(title="bands: least to greatest seed")
+    ax.legend(title="bands: least to greatest seed", ncols=2, fontsize=8)
     alt = (
         "Mean IoU over the number of iterations at test; a band from the smallest to the largest seed. "
         f"{'; '.join(text)}."

@@ -6,9 +6,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from segcourse import plotting
+from segcourse.illustrations import studies
 from segcourse.illustrations.fcn import receptive_fields as receptive_fields  # drawn once more
 
 BLUE, RED = plotting.OKABE_ITO[:2]
+# How the variants of the study are drawn: the two rates of 4x4 in one colour, the smaller one dotted.
+LOOKS = {
+    "starter": (plotting.OKABE_ITO[6], "D", "--"),
+    "4x4-rate4": (BLUE, "o", ":"),
+    "4x4-rate8": (BLUE, "o", "-"),
+    "7x7-rate4": (plotting.OKABE_ITO[2], "s", "-"),
+    "largefov-rate12": (RED, "^", "-"),
+}
 
 
 def holes(signal: np.ndarray, strided: np.ndarray, atrous: np.ndarray) -> None:
@@ -76,6 +85,12 @@ def training_curves(history: Mapping[str, Sequence[float]], steps: Sequence[int]
         f"{ends['val_loss']}, the validation mIoU from {ends['val_miou']}.",
         dpi=80,
     )
+
+
+def curves(histories: Mapping[str, Mapping[str, Sequence]]) -> None:
+    """Training loss and validation mIoU of the study's networks over the steps; see `studies.curves`."""
+    what = "Training loss and validation mIoU over the steps, those of the DeepLabs at every 8th pixel"
+    studies.curves(histories, LOOKS, what)
 
 
 def scores_by_rate(scores: Mapping[str, Mapping[int, Sequence[float]]]) -> None:

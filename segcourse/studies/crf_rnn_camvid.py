@@ -8,13 +8,14 @@ on them, so the network is surer there than on new ones.
 import keras
 import numpy as np
 
-from segcourse import datasets, studies
+from segcourse import datasets, studies, training
 from segcourse.models.crf_rnn import crf_rnn, without_crf
 from segcourse.studies import Study, fcn8s_camvid
 from segcourse.studies import crf_rnn as toy
 from segcourse.studies.core import fitting, scoring
 
 WEIGHTS = "crf_rnn_camvid.weights.h5"
+SEARCHED = ("sigma_xy", "sigma_rgb", "spatial_weight", "bilateral_weight")
 SAMPLE = "every_12th"  # the photographs that the lesson scores again
 
 
@@ -24,24 +25,45 @@ def _run(part, settings):
     held_out = np.arange(len(train[0])) % settings["held_out_every"] == 0
     chosen, train = [x[held_out] for x in train], [x[~held_out] for x in train]
     start = fcn8s_camvid.network()
-    results = {"search": toy.search(chosen, start, classes, settings)}
-    crf = scoring.best(results["search"], toy.SEARCHED)
+    results = {"search": _search(chosen, start, settings)}
+    crf = _best(results["search"], settings)
 
-    network = toy.train(start, crf, "network", 0, train, settings["seed"], classes, settings)
-    results["search again"] = toy.search(chosen, without_crf(network), classes, settings)
-    separate = toy.with_crf(network, scoring.best(results["search again"], toy.SEARCHED), classes, settings)
+    network = _train(start, crf, "network", 0, train, classes, settings)
+    results["search again"] = _search(chosen, without_crf(network), settings)
+    separate = toy.with_crf(network, _best(results["search again"], settings), classes, settings)
     results["network"] = _measure(separate, *val, classes, settings)
 
-    joint = toy.train(start, crf, "everything", 5, train, settings["seed"], classes, settings)
+    joint = _train(start, crf, "everything", 5, train, classes, settings)
     fitting.write_weights(joint, WEIGHTS)
     return {**results, "joint": _measure(joint, *val, classes, settings)}
 
 
+def _search(chosen, network, settings):
+    """The mean IoU with each CRF of the grid: a list of dicts, the parameters and "miou"."""
+    judge, grid = toy.SeparateCRF(chosen, network, settings), settings["grid"]
+    found = scoring.grid({name: grid[name] for name in SEARCHED})
+    return [{**row, "miou": judge(sigma_spatial=settings["sigma_spatial"], **row)} for row in found]
+
+
+def _best(found, settings):
+    return {"sigma_spatial": settings["sigma_spatial"], **scoring.best(found, SEARCHED)}
+
+
+def _train(start, crf, trained, iterations, data, classes, settings):
+    """Go on from the start: train the network alone, or everything; returns a `crf_rnn`."""
+    training.set_seed(settings["seed"])
+    model = toy.with_crf(start, crf, classes, settings, iterations)
+    student, factors = toy.student(model, trained, settings)
+    fitting.fit(student, data, settings, 1000 * settings["seed"], lr_factors=factors)
+    return model
+
+
 def _measure(model, images, labels, classes, settings):
     """Scores on all photographs and on the few that the lesson scores again, and the CRF."""
-    maps = toy.maps_by_iteration(model, images, settings["batch_at_test"])
+    crf = model.get_layer("crf")
+    maps = toy.maps_by_iteration(without_crf(model), crf, images, settings["batch_at_test"])
     sample = toy.measure(labels[::12], [predictions[::12] for predictions in maps], classes)
-    return {**toy.measure(labels, maps, classes), SAMPLE: sample, **toy.learned(model)}
+    return {**toy.measure(labels, maps, classes), SAMPLE: sample, **toy.learned(crf)}
 
 
 def network(crf: dict, settings: dict) -> keras.Model:

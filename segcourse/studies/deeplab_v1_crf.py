@@ -11,14 +11,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from segcourse import datasets, metrics
+from segcourse import datasets, metrics, training
 from segcourse.datasets import toycam
+from segcourse.encoders.transfer import transplant
 from segcourse.layers.crf import dense_crf
-from segcourse.models.deeplab_v1 import deeplab_v1
-from segcourse.studies import Study
-from segcourse.studies import deeplab_v1 as rates
-from segcourse.studies.core import scoring
+from segcourse.models.deeplab_v1 import coarse, deeplab_v1, features
+from segcourse.studies import Study, vgg16_toycam
+from segcourse.studies.core import fitting, scoring
 from segcourse.studies.core.scoring import BANDS, logits_of
+from segcourse.studies.deeplab_v1 import shrunk
 
 SEARCHED = ("w_bilateral", "sigma_xy", "sigma_rgb")
 
@@ -26,12 +27,24 @@ SEARCHED = ("w_bilateral", "sigma_xy", "sigma_rgb")
 def _run(seed, settings):
     classes = len(datasets.spec("toycam"))
     data = {split: datasets.load("toycam", split) for split in ("train", "val", "test")}
-    trained, _ = rates.train(data["train"], int(seed), settings, rate=settings["rate"])
+    trained = _largefov(data["train"], int(seed), settings)
     model = deeplab_v1(classes=classes, width=settings["width"], rate=settings["rate"])  # in float32
     model.set_weights(trained.get_weights())
     found = search(*(x[: settings["search_scenes"]] for x in data["val"]), model, classes, settings)
     parameters = scoring.best(found, SEARCHED)
     return {"search": found, **before_and_after(*data["test"], model, classes, parameters, settings)}
+
+
+def _largefov(train, seed, settings):
+    """A LargeFOV trained on (images, labels), from lesson 01's classifier."""
+    training.set_seed(seed)
+    with training.precision(settings["precision"]):
+        model = deeplab_v1(
+            classes=len(datasets.spec("toycam")), width=settings["width"], rate=settings["rate"]
+        )
+    transplant(vgg16_toycam.classifier(settings["width"]), features(model))
+    fitting.fit(coarse(model), train, settings, seed, prepare=shrunk)
+    return model
 
 
 def refine(images: np.ndarray, logits: np.ndarray, batch: int, **parameters: float) -> np.ndarray:
@@ -126,7 +139,7 @@ STUDY = Study(
         "epochs": 8,
         "learning_rate": 1e-3,
         "batch": 8,
-        "augment": rates.STUDY.settings["augment"],
+        "augment": fitting.COLORS_ONLY,
         "search_scenes": 20,
         "grid": {"w_bilateral": [3, 6], "sigma_xy": [3, 5, 10], "sigma_rgb": [5, 10]},
         "fixed": {"w_spatial": 1, "sigma_spatial": 2, "iterations": 10},

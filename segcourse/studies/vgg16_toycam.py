@@ -1,5 +1,6 @@
 """The classifier of lesson 01: a narrow VGG16 that names the class at the centre of a ToyCam window."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -42,6 +43,13 @@ def draw_windows(
 
 
 def _run(part, settings):
+    model = train(settings)
+    fitting.write_weights(model, WEIGHTS)
+    return measure(model, settings)
+
+
+def train(settings: Mapping) -> keras.Model:
+    """A classifier of windows of the split "train", by the settings of this study or others of their form."""
     training.set_seed(settings["seed"])
     side, batch = settings["window"], settings["batch"]
     model = vgg16((side, side, 3), len(datasets.spec("toycam")), settings["width"])
@@ -56,8 +64,7 @@ def _run(part, settings):
         )
         windows[::2] = windows[::2, :, ::-1]
         model.fit(windows, classes, batch_size=batch, epochs=epoch + 1, initial_epoch=epoch, verbose=0)
-    fitting.write_weights(model, WEIGHTS)
-    return measure(model, settings)
+    return model
 
 
 def measure(model: keras.Model, settings: dict) -> dict[str, Any]:

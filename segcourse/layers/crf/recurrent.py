@@ -35,6 +35,7 @@ class MeanFieldRNN(CRFLayer):
         size, eye = 2 * (check_sizes(*input_shape),), keras.initializers.Identity
         self.spatial_weights = self.add_weight(size, eye(self.spatial_weight), name="spatial_weights")
         self.bilateral_weights = self.add_weight(size, eye(self.bilateral_weight), name="bilateral_weights")
+        self.spatial_weights.constraint = self.bilateral_weights.constraint = self.form  # None or diagonal
         self.compatibility = self.add_weight(size, eye(-1.0), name="compatibility")
 
     def filters(self, image):
@@ -43,8 +44,7 @@ class MeanFieldRNN(CRFLayer):
         return normalized(by_place, image, "after"), normalized(by_color, image, "after")
 
     def step(self, scores, logits, filters):
-        weights = self.spatial_weights, self.bilateral_weights, self.compatibility
-        return mean_field_step(scores, logits, filters, *weights)
+        return mean_field_step(scores, logits, filters, *self.weights)  # the three, in their order
 
     def call(self, inputs, training=False):
         logits, image = inputs

@@ -66,6 +66,8 @@ def rounds(
     folder: Path,
     class_weights: Sequence[float] | None = None,
     first: int = 0,
+    lr_factors: Mapping[str, float] | None = None,
+    prepare: Callable | None = None,
 ) -> dict[str, list]:
     """Train for so many batches, in rounds after each of which the model is scored on val.
 
@@ -83,18 +85,26 @@ def rounds(
         class_weights: of the loss.
         first: batches of an earlier stage of the same training, whole rounds: this one goes on with the
             batches, and with the count of steps, where that one has ended.
+        lr_factors: by layer name, factors on the learning rate.
+        prepare: function (images, labels) -> what the model takes, for every batch; `data["val"]` is as the
+            model takes it.
 
     Returns:
         the history by round, "val_miou" among it, and "step", the batches so far.
     """
     metrics = [ConfusionMatrix(model.output.shape[-1])]
     loss = MaskedCrossEntropy(class_weights=class_weights)
-    training.compile(model, optimizer, loss, metrics=metrics)
+    training.compile(model, optimizer, loss, metrics=metrics, lr_factors=lr_factors)
     augment = datasets.Augment(**settings["augment"])
     batches = datasets.epochs(*data["train"], settings["batch"], augment=augment, seed=seed)
+
+    def drawn(turn):
+        part = batches(turn + first // round_steps).take(min(round_steps, steps - turn * round_steps))
+        return part if prepare is None else part.map(prepare)
+
     history = training.fit(
         model,
-        lambda turn: batches(turn + first // round_steps).take(min(round_steps, steps - turn * round_steps)),
+        drawn,
         epochs=math.ceil(steps / round_steps),
         validation=data["val"],
         folder=folder,

@@ -50,7 +50,7 @@ _COUNTS = {"toycam": {"train": 24, "val": 2, "test": 2}, "camvid": {"train": 367
 _SIZES = {"toycam": (96, 128), "camvid": (184, 240)}
 _DRAWN = 12  # different pictures; a larger split repeats them
 _MINIATURE = {"search_scenes": 2, "search_every": 20, "windows_per_epoch": 128, "test_windows": 64,
-              "most_rates": 1}  # fmt: skip
+              "most_rates": 1, "most_searched": 2}  # fmt: skip
 
 
 class ProbeError(RuntimeError):
