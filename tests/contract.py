@@ -94,6 +94,7 @@ GENTLE = {"learning_rate": 1e-3, "steps": 100}
 ALL_MAPS = ("fc7", "conv5", "conv4", "conv3")
 # A decoder without ReLU learns slowly at first.
 QUICK = {"learning_rate": 1e-2, "steps": 120}
+LONGER = {**QUICK, "steps": 200}  # after 120 one processor is at 0.97, another has just fallen to 0.93
 CASES = (
     Case("fcn32s", PAPER, 134_346_581, **COARSE),
     Case("fcn16s", PAPER, 134_357_354, accuracy=0.91),
@@ -110,7 +111,7 @@ CASES = (
     Case("parsenet", {"width": 1 / 8, "fuse": ALL_MAPS, "fusion": "early"}, variant="early", **GENTLE),
     Case("segnet", {"width": 1 / 8}, 29_449_355, steps=120),
     Case("segnet_basic", {"width": 1 / 8}, 1_416_587, **QUICK),
-    Case("segnet_basic", {"width": 1 / 8, "decoder": "single-channel"}, variant="single-channel", **QUICK),
+    Case("segnet_basic", {"width": 1 / 8, "decoder": "single-channel"}, variant="single-channel", **LONGER),
     Case("segnet_basic", {"width": 1 / 8, "decoder": "fcn-basic"}, variant="fcn-basic"),
     Case("deeplab_v2", {"width": 1 / 16, "backbone": "resnet18"}, 44_048_532),
     Case("deeplab_v2", {"width": 1 / 16, "backbone": "resnet50", "scales": (1.0,)}, variant="resnet50"),
